@@ -1,0 +1,63 @@
+/** Every error a client can meet, by its stable code, with its HTTP status and its title. */
+export const ERRORS = {
+  invalid_request: [400, 'The request is not valid'],
+  unauthenticated: [401, 'A valid credential is required'],
+  insufficient_credits: [402, 'Not enough credits'],
+  forbidden: [403, 'The credential does not allow this'],
+  membership_required: [403, 'A higher membership tier is required'],
+  not_found: [404, 'Nothing is here'],
+  account_not_found: [404, 'No such account'],
+  transaction_not_found: [404, 'No such transaction'],
+  hold_not_found: [404, 'No such hold'],
+  grant_not_found: [404, 'No such grant'],
+  action_not_found: [404, 'No such action in the price list'],
+  api_key_not_found: [404, 'No such API key'],
+  method_not_allowed: [405, 'The method is not allowed here'],
+  hold_not_active: [409, 'The hold is no longer active'],
+  account_frozen: [409, 'The account is frozen'],
+  account_closed: [409, 'The account is closed'],
+  grant_revoked: [409, 'The grant has been revoked'],
+  secret_not_replayed: [409, 'A reply with a secret is given once'],
+  payload_too_large: [413, 'The body is too large'],
+  unsupported_media_type: [415, 'The content type is not supported'],
+  idempotency_key_reused: [422, 'The idempotency key was used for another request'],
+  refund_exceeds_charge: [422, 'The refund exceeds what is left of the charge'],
+  formula_error: [422, 'The price formula can not be evaluated'],
+  missing_variable: [422, 'A variable of the price formula is missing'],
+  limit_exceeded: [422, 'A limit would be exceeded'],
+  rate_limited: [429, 'Too many requests'],
+  internal: [500, 'Something went wrong here'],
+  overloaded: [503, 'Too much work is waiting'],
+  outcome_unknown: [503, 'The outcome is not known yet'],
+  maintenance: [503, 'Writes are stopped for maintenance'],
+  database_unavailable: [503, 'The database can not be reached'],
+} as const satisfies Record<string, readonly [number, string]>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** What a problem document carries beyond its fixed members, for example `required`, `available`. */
+export type ErrorFields = Readonly<Record<string, unknown>>
+
+/**
+ * An expected failure. `message` becomes the `detail` of the problem document and must be fit for
+ * the client; what only the log may see goes into `cause`.
+ */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly fields: ErrorFields
+
+  constructor(code: ErrorCode, message: string, fields: ErrorFields = {}, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'AppError'
+    this.code = code
+    this.fields = fields
+  }
+
+  get status(): number {
+    return ERRORS[this.code][0]
+  }
+}
+
+/** Whether the failure is one of ours with this code. */
+export const hasCode = (error: unknown, code: ErrorCode): error is AppError =>
+  error instanceof AppError && error.code === code
