@@ -1,1 +1,309 @@
--- Custom SQL migration file, put your code below! --
+-- Instants cross the wire as whole milliseconds since the epoch.
+create function from_ms(ms bigint) returns timestamptz
+language sql immutable parallel safe
+return timestamptz 'epoch' + ms * interval '1 millisecond';
+--> statement-breakpoint
+create function to_ms(at timestamptz) returns bigint
+language sql immutable parallel safe
+return floor(extract(epoch from at) * 1000)::bigint;
+--> statement-breakpoint
+-- Writes one batch, or the part of it that still holds. No business rule is in here: the caller
+-- decided, on the versions in a_base, and this proves that they have not moved and that no key was
+-- used. Accounts come in the order of their ids; one whose version moved, whose row somebody else
+-- has locked, or of which a key exists is left out whole and named in `refused`.
+-- status: ok | epoch (a restore or rollback came between) | gate (writes are stopped)
+--         | clock (the caller's clock is more than a second off)
+create function ledger_append(
+  p_epoch uuid, p_now bigint,
+  a_id text[], a_base bigint[], a_version bigint[], a_seq bigint[], a_balance bigint[],
+  a_held bigint[], a_debt bigint[], a_status text[], a_tier text[], a_tier_expires bigint[],
+  a_created bigint[], a_updated bigint[],
+  k_account text[], k_key uuid[],
+  t_account text[], t_seq bigint[], t_type text[], t_action text[], t_amount bigint[],
+  t_balance bigint[], t_held bigint[], t_debt bigint[], t_parts text[], t_key uuid[],
+  t_digest uuid[], t_actor text[], t_request text[], t_detail text[], t_metadata text[],
+  t_created bigint[],
+  g_account text[], g_seq bigint[], g_amount bigint[], g_remaining bigint[], g_held bigint[],
+  g_priority smallint[], g_expires bigint[], g_revoked boolean[], g_source text[],
+  g_created bigint[],
+  l_account text[], l_seq bigint[], l_remaining bigint[], l_held bigint[], l_revoked boolean[],
+  h_account text[], h_seq bigint[], h_amount bigint[], h_captured bigint[], h_settled bigint[],
+  h_expires bigint[], h_status text[], h_action text[], h_parts text[], h_created bigint[],
+  r_account text[], r_charge bigint[], r_refund bigint[], r_amount bigint[],
+  w_account text[], w_id text[], w_kind text[], w_payload text[],
+  out status text, out refused text[], out reasons text[], out now_ms bigint
+)
+language plpgsql
+set search_path from current
+-- Statistics of a young or a fast-growing table mislead the planner; the plan is always the same.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  locked_ids text[];
+  locked_versions bigint[];
+  known_ids text[];
+  known_bases bigint[];
+  created_ids text[];
+  gate control%rowtype;
+  archived boolean;
+begin
+  refused := '{}';
+  reasons := '{}';
+
+  -- 1. Lock, in the order of the ids; what somebody else holds is skipped, not waited for.
+  select coalesce(array_agg(l.id), '{}'), coalesce(array_agg(l.version), '{}'),
+         coalesce(bool_or(l.has_archive), false)
+    into locked_ids, locked_versions, archived
+    from (
+      select a.id, a.version, a.has_archive
+        from accounts a
+       where a.id = any (a_id)
+       order by a.id collate "C"
+         for update skip locked
+    ) l;
+
+  -- 2. Only now, in statements of their own: a statement that met a lock keeps its old snapshot.
+  select * into gate from control;
+  now_ms := to_ms(clock_timestamp());
+  status := case
+    when gate.epoch <> p_epoch then 'epoch'
+    when not gate.writable then 'gate'
+    when abs(now_ms - p_now) > 1000 then 'clock'
+    else 'ok'
+  end;
+  if status <> 'ok' then
+    return;
+  end if;
+
+  if 0 = any (a_base) then
+    with opened as (
+      insert into accounts (id, version, seq, balance, held, debt, status, created_at, updated_at)
+      select n.id, 0, 0, 0, 0, 0, 'active', from_ms(n.created), from_ms(n.created)
+        from unnest(a_id, a_base, a_created) n (id, base, created)
+       where n.base = 0
+      on conflict (id) do nothing
+      returning id
+    )
+    select coalesce(array_agg(id), '{}') into created_ids from opened;
+    select coalesce(array_agg(n.id), '{}') into refused
+      from unnest(a_id, a_base) n (id, base)
+     where n.base = 0 and n.id <> all (created_ids);
+    reasons := array_fill('moved'::text, array[cardinality(refused)]);
+    select coalesce(array_agg(n.id), '{}'), coalesce(array_agg(n.base), '{}')
+      into known_ids, known_bases
+      from unnest(a_id, a_base) n (id, base)
+     where n.base > 0;
+  else
+    known_ids := a_id;
+    known_bases := a_base;
+  end if;
+
+  -- 3. Refuse what moved. The arrays are equal in the usual case, which costs nothing to see.
+  if locked_ids <> known_ids or locked_versions <> known_bases then
+    select refused || coalesce(array_agg(n.id), '{}'),
+           reasons || coalesce(array_agg(case when l.id is null then 'busy' else 'moved' end), '{}')
+      into refused, reasons
+      from unnest(known_ids, known_bases) n (id, base)
+      left join unnest(locked_ids, locked_versions) l (id, version) on l.id = n.id
+     where l.id is null or l.version <> n.base;
+  end if;
+
+  -- 4. Refuse the accounts of which a key was used before.
+  if cardinality(k_key) > 0 then
+    with used as (
+      select distinct k.account_id
+        from unnest(k_account, k_key) k (account_id, key)
+       where k.account_id <> all (refused)
+         and (exists (select from transactions t
+                       where t.account_id = k.account_id and t.key = k.key)
+              or archived and exists (select from transactions_archive t
+                       where t.account_id = k.account_id and t.key = k.key))
+    )
+    select refused || coalesce(array_agg(account_id), '{}'),
+           reasons || coalesce(array_agg('key'::text), '{}')
+      into refused, reasons
+      from used;
+  end if;
+
+  -- 5. Write the rest, one statement a table.
+  update accounts a
+     set version = n.version, seq = n.seq, balance = n.balance, held = n.held, debt = n.debt,
+         status = n.status, tier = n.tier, tier_expires_at = from_ms(n.tier_expires),
+         updated_at = from_ms(n.updated)
+    from unnest(a_id, a_base, a_version, a_seq, a_balance, a_held, a_debt, a_status, a_tier,
+                a_tier_expires, a_updated)
+      n (id, base, version, seq, balance, held, debt, status, tier, tier_expires, updated)
+   where a.id = n.id
+     and n.version <> n.base
+     and n.id <> all (refused);
+
+  if cardinality(t_seq) > 0 then
+    insert into transactions (
+      account_id, seq, type, action, amount, balance_after, held_after, debt_after, parts, key,
+      digest, actor, request_id, detail, metadata, created_at)
+    select n.account_id, n.seq, n.type, n.action, n.amount, n.balance, n.held, n.debt,
+           n.parts::jsonb, n.key, n.digest, n.actor, n.request, n.detail::jsonb,
+           n.metadata::jsonb, from_ms(n.created)
+      from unnest(t_account, t_seq, t_type, t_action, t_amount, t_balance, t_held, t_debt, t_parts,
+                  t_key, t_digest, t_actor, t_request, t_detail, t_metadata, t_created)
+        n (account_id, seq, type, action, amount, balance, held, debt, parts, key, digest, actor,
+           request, detail, metadata, created)
+     where n.account_id <> all (refused);
+  end if;
+
+  if cardinality(g_seq) > 0 then
+    insert into grants (
+      account_id, grant_seq, amount, remaining, held, priority, expires_at, is_revoked, live,
+      source, created_at)
+    select n.account_id, n.seq, n.amount, n.remaining, n.held, n.priority, from_ms(n.expires),
+           n.revoked, n.remaining > 0, n.source, from_ms(n.created)
+      from unnest(g_account, g_seq, g_amount, g_remaining, g_held, g_priority, g_expires,
+                  g_revoked, g_source, g_created)
+        n (account_id, seq, amount, remaining, held, priority, expires, revoked, source, created)
+     where n.account_id <> all (refused);
+  end if;
+
+  if cardinality(l_seq) > 0 then
+    update grants g
+       set remaining = n.remaining, held = n.held, is_revoked = n.revoked, live = n.remaining > 0
+      from unnest(l_account, l_seq, l_remaining, l_held, l_revoked)
+        n (account_id, seq, remaining, held, revoked)
+     where g.account_id = n.account_id
+       and g.grant_seq = n.seq
+       and n.account_id <> all (refused);
+  end if;
+
+  if cardinality(h_seq) > 0 then
+    insert into holds as h (
+      account_id, hold_seq, amount, captured, settled_seq, expires_at, status, action, parts,
+      created_at)
+    select n.account_id, n.seq, n.amount, n.captured, n.settled, from_ms(n.expires), n.status,
+           n.action, n.parts::jsonb, from_ms(n.created)
+      from unnest(h_account, h_seq, h_amount, h_captured, h_settled, h_expires, h_status, h_action,
+                  h_parts, h_created)
+        n (account_id, seq, amount, captured, settled, expires, status, action, parts, created)
+     where n.account_id <> all (refused)
+    on conflict (account_id, hold_seq) do update
+       set captured = excluded.captured, settled_seq = excluded.settled_seq,
+           expires_at = excluded.expires_at, status = excluded.status;
+  end if;
+
+  if cardinality(r_refund) > 0 then
+    insert into refunds (account_id, charge_seq, refund_seq, amount)
+    select n.account_id, n.charge, n.refund, n.amount
+      from unnest(r_account, r_charge, r_refund, r_amount) n (account_id, charge, refund, amount)
+     where n.account_id <> all (refused);
+  end if;
+
+  if cardinality(w_id) > 0 then
+    insert into pending_work (account_id, id, kind, payload, created_at, next_attempt_at)
+    select n.account_id, n.id, n.kind, n.payload::jsonb, from_ms(p_now), from_ms(p_now)
+      from unnest(w_account, w_id, w_kind, w_payload) n (account_id, id, kind, payload)
+     where n.account_id <> all (refused);
+  end if;
+end
+$$;
+--> statement-breakpoint
+-- The shapes in which the service reads the ledger: names as in its own types.
+create function ledger_lot_json(g grants) returns json
+language sql stable
+return json_build_object(
+  'grantSeq', g.grant_seq, 'source', g.source, 'amount', g.amount, 'remaining', g.remaining,
+  'held', g.held, 'priority', g.priority, 'expiresAtMs', to_ms(g.expires_at),
+  'isRevoked', g.is_revoked, 'createdAtMs', to_ms(g.created_at));
+--> statement-breakpoint
+create function ledger_hold_json(h holds) returns json
+language sql stable
+return json_build_object(
+  'holdSeq', h.hold_seq, 'status', h.status, 'amount', h.amount, 'captured', h.captured,
+  'action', h.action, 'parts', h.parts, 'expiresAtMs', to_ms(h.expires_at),
+  'createdAtMs', to_ms(h.created_at), 'settledSeq', h.settled_seq);
+--> statement-breakpoint
+create function ledger_row_json(t transactions) returns json
+language sql stable
+return json_build_object(
+  'accountId', t.account_id, 'seq', t.seq, 'type', t.type, 'action', t.action,
+  'amount', t.amount, 'balanceAfter', t.balance_after, 'heldAfter', t.held_after,
+  'debtAfter', t.debt_after, 'parts', t.parts, 'key', t.key, 'digest', t.digest,
+  'actor', t.actor, 'requestId', t.request_id, 'detail', t.detail, 'metadata', t.metadata,
+  'createdAtMs', to_ms(t.created_at));
+--> statement-breakpoint
+create function ledger_account_json(a accounts) returns json
+language sql stable
+return json_build_object(
+  'accountId', a.id, 'version', a.version, 'seq', a.seq, 'balance', a.balance, 'held', a.held,
+  'debt', a.debt, 'status', a.status, 'tier', a.tier,
+  'tierExpiresAtMs', to_ms(a.tier_expires_at), 'createdAtMs', to_ms(a.created_at),
+  'updatedAtMs', to_ms(a.updated_at), 'hasArchive', a.has_archive,
+  'lots', (
+    select coalesce(json_agg(ledger_lot_json(g)), '[]') from grants g
+     where g.account_id = a.id and g.live),
+  'holds', (
+    select coalesce(json_agg(ledger_hold_json(h) order by h.hold_seq), '[]') from holds h
+     where h.account_id = a.id and h.status = 'active'));
+--> statement-breakpoint
+-- All that decisions need, in one statement and so of one snapshot: accounts with their live lots
+-- and active holds; rows by key; charges with what was refunded; settled holds and dead lots.
+create function ledger_load(
+  p_ids text[], k_account text[], k_key uuid[], c_account text[], c_seq bigint[],
+  h_account text[], h_seq bigint[], l_account text[], l_seq bigint[]
+) returns json
+language plpgsql stable
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return (
+    select json_build_object(
+      'epoch', c.epoch,
+      'nowMs', to_ms(clock_timestamp()),
+      'accounts', (
+        select coalesce(json_agg(ledger_account_json(a)), '[]')
+          from accounts a
+         where a.id = any (p_ids)),
+      'rows', (
+        select coalesce(json_agg(ledger_row_json(x.t)), '[]')
+          from unnest(k_account, k_key) k (account_id, key)
+         cross join lateral (
+           select t from transactions t
+            where t.account_id = k.account_id and t.key = k.key
+            union all
+           select row(t.*)::transactions from transactions_archive t
+            where t.account_id = k.account_id and t.key = k.key) x (t)),
+      'charges', (
+        select coalesce(json_agg(json_build_object(
+                 'row', ledger_row_json(x.t),
+                 'refunded', (
+                   select coalesce(sum(r.amount), 0) from refunds r
+                    where r.account_id = k.account_id and r.charge_seq = k.seq),
+                 'lots', (
+                   select coalesce(json_agg(ledger_lot_json(g)), '[]')
+                     from jsonb_array_elements((x.t).parts) p
+                     join grants g on g.account_id = k.account_id
+                                  and g.grant_seq = (p ->> 0)::bigint))), '[]')
+          from unnest(c_account, c_seq) k (account_id, seq)
+         cross join lateral (
+           select t from transactions t
+            where t.account_id = k.account_id and t.seq = k.seq
+            union all
+           select row(t.*)::transactions from transactions_archive t
+            where t.account_id = k.account_id and t.seq = k.seq) x (t)),
+      'holds', (
+        select coalesce(json_agg(json_build_object(
+                 'accountId', h.account_id, 'hold', ledger_hold_json(h))), '[]')
+          from unnest(h_account, h_seq) k (account_id, seq)
+          join holds h on h.account_id = k.account_id and h.hold_seq = k.seq),
+      'lots', (
+        select coalesce(json_agg(json_build_object(
+                 'accountId', g.account_id, 'lot', ledger_lot_json(g))), '[]')
+          from unnest(l_account, l_seq) k (account_id, seq)
+          join grants g on g.account_id = k.account_id and g.grant_seq = k.seq))
+      from control c);
+end
+$$;

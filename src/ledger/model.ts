@@ -198,12 +198,8 @@ export type Outcome = {
   readonly isReplay: boolean
 }
 
-/** A charge that a refund refers to: its row, what was refunded so far, and the lots that paid. */
-export type ChargeContext = {
-  readonly row: Row
-  readonly refunded: number
-  readonly lots: readonly Lot[]
-}
+/** A charge that a refund refers to, with what was refunded of it so far. */
+export type ChargeContext = { readonly row: Row; readonly refunded: number }
 
 /** What a decision may need beside the account's state, loaded with it. */
 export type Context = {
@@ -211,8 +207,8 @@ export type Context = {
   readonly charges: ReadonlyMap<number, ChargeContext>
   /** Holds that are no longer active, by their seq. */
   readonly settledHolds: ReadonlyMap<number, Hold>
-  /** Lots that are no longer live, by their seq. */
-  readonly deadLots: ReadonlyMap<number, Lot>
+  /** Lots that the charges or a revocation refer to, by their seq; a live lot in the state wins. */
+  readonly lots: ReadonlyMap<number, Lot>
 }
 
 export type RefundWrite = {

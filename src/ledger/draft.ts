@@ -1,0 +1,242 @@
+import { AppError } from '../errors.js'
+import type {
+  AccountState,
+  Changes,
+  Decision,
+  Hold,
+  HoldStatus,
+  Lot,
+  LotPart,
+  PendingWork,
+  RefundWrite,
+  Request,
+  Row,
+} from './model.js'
+
+/** Credits are JSON integers, so they are exact up to here. */
+export const MAX_CREDITS = Number.MAX_SAFE_INTEGER
+/** Each decision may look at all lots of an account, so their number is bounded. */
+export const MAX_LIVE_LOTS = 1000
+/** Likewise the holds. */
+export const MAX_ACTIVE_HOLDS = 1000
+
+/** The actor of rows that time alone brought about. */
+export const SYSTEM_ACTOR = 'system'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** A working copy of an account while one operation is decided: thrown away when it is refused. */
+export type Draft = {
+  readonly request: Request
+  readonly nowMs: number
+  readonly account: Mutable<Omit<AccountState, 'lots' | 'holds'>>
+  lots: readonly Lot[]
+  holds: readonly Hold[]
+  /** The time-driven rows that come before the operation's own carry no key. */
+  hasBegun: boolean
+  readonly rows: Row[]
+  readonly changedLots: Map<number, Lot>
+  readonly changedHolds: Map<number, Hold>
+  readonly refunds: RefundWrite[]
+  readonly pending: PendingWork[]
+}
+
+export function createDraft(state: AccountState, request: Request, nowMs: number): Draft {
+  const { lots, holds, ...account } = state
+  return {
+    request,
+    nowMs: Math.max(nowMs, state.updatedAtMs),
+    account,
+    lots,
+    holds,
+    hasBegun: false,
+    rows: [],
+    changedLots: new Map(),
+    changedHolds: new Map(),
+    refunds: [],
+    pending: [],
+  }
+}
+
+/** Closes the draft: the version rises when anything is to be written. */
+export function finish(draft: Draft, isTouched = false): Decision {
+  const { rows, changedLots, changedHolds, refunds, pending } = draft
+  const isWritten = isTouched || rows.length > 0 || changedLots.size > 0
+  if (isWritten) {
+    draft.account.version += 1
+    draft.account.updatedAtMs = draft.nowMs
+  }
+  const changes: Changes = {
+    rows,
+    lots: [...changedLots.values()],
+    holds: [...changedHolds.values()],
+    refunds,
+    pending,
+  }
+  const state = { ...draft.account, lots: draft.lots, holds: draft.holds }
+  return { isApplied: true, state, changes }
+}
+
+export const refuse = (error: AppError): Decision => ({ isApplied: false, error })
+
+export const availableOf = (draft: Draft): number => draft.account.balance - draft.account.held
+
+/** Burn-down order: smaller priority first, then soonest expiry (none last), then oldest. */
+export function compareLots(a: Lot, b: Lot): number {
+  if (a.priority !== b.priority) return a.priority - b.priority
+  const aExpiry = a.expiresAtMs ?? Number.POSITIVE_INFINITY
+  const bExpiry = b.expiresAtMs ?? Number.POSITIVE_INFINITY
+  if (aExpiry !== bExpiry) return aExpiry - bExpiry
+  return a.grantSeq - b.grantSeq
+}
+
+/** The tier that counts: an expired membership is none, for access and for price. */
+export const tierAt = (
+  account: Pick<AccountState, 'tier' | 'tierExpiresAtMs'>,
+  nowMs: number,
+): string | null =>
+  account.tierExpiresAtMs !== null && account.tierExpiresAtMs <= nowMs ? null : account.tier
+
+/** Puts a lot, as it is now, among the live ones; an empty lot leaves them. */
+export function putLot(draft: Draft, lot: Lot): void {
+  draft.changedLots.set(lot.grantSeq, lot)
+  const at = draft.lots.findIndex((l) => l.grantSeq === lot.grantSeq)
+  if (at >= 0) {
+    draft.lots =
+      lot.remaining > 0
+        ? draft.lots.with(at, lot)
+        : [...draft.lots.slice(0, at), ...draft.lots.slice(at + 1)]
+    return
+  }
+  if (lot.remaining === 0) return
+  const later = draft.lots.findIndex((l) => compareLots(lot, l) < 0)
+  const to = later < 0 ? draft.lots.length : later
+  draft.lots = [...draft.lots.slice(0, to), lot, ...draft.lots.slice(to)]
+}
+
+/** Puts a hold as it is now; one that is settled leaves the active ones. */
+export function putHold(draft: Draft, hold: Hold): void {
+  draft.changedHolds.set(hold.holdSeq, hold)
+  const others = draft.holds.filter((h) => h.holdSeq !== hold.holdSeq)
+  draft.holds = hold.status === 'active' ? [...others, hold] : others
+}
+
+/** Picks `amount` available credits in burn-down order without moving them. */
+export function pick(draft: Draft, amount: number): LotPart[] {
+  const parts: LotPart[] = []
+  let left = amount
+  for (const lot of draft.lots) {
+    if (left === 0) break
+    const share = Math.min(left, lot.remaining - lot.held)
+    if (share <= 0) continue
+    parts.push({ grantSeq: lot.grantSeq, source: lot.source, amount: share })
+    left -= share
+  }
+  return parts
+}
+
+/** Takes the picked credits out of their lots; gives the parts as a row shows them: negative. */
+export function takeParts(draft: Draft, parts: readonly LotPart[]): LotPart[] {
+  for (const part of parts) {
+    const lot = liveLot(draft, part.grantSeq)
+    putLot(draft, { ...lot, remaining: lot.remaining - part.amount })
+  }
+  return parts.map((part) => ({ ...part, amount: -part.amount }))
+}
+
+/** Reserves (sign 1) or frees (sign −1) the parts of a hold in their lots. */
+export function reserveParts(draft: Draft, parts: readonly LotPart[], sign: 1 | -1): void {
+  for (const part of parts) {
+    const lot = liveLot(draft, part.grantSeq)
+    putLot(draft, { ...lot, held: lot.held + sign * part.amount })
+  }
+}
+
+/** Frees what a hold had reserved and marks it as settled by the row that comes next. */
+export function settleHold(draft: Draft, hold: Hold, status: HoldStatus, captured: number): void {
+  reserveParts(draft, hold.parts, -1)
+  draft.account.held -= hold.amount
+  putHold(draft, { ...hold, status, captured, settledSeq: draft.account.seq + 1 })
+}
+
+export function liveLot(draft: Draft, grantSeq: number): Lot {
+  const lot = draft.lots.find((l) => l.grantSeq === grantSeq)
+  if (!lot) throw new Error(`lot ${grantSeq} of ${draft.account.accountId} is not live`)
+  return lot
+}
+
+type NewRow = Pick<Row, 'type' | 'amount'> & Partial<Pick<Row, 'action' | 'parts' | 'detail'>>
+
+/** Appends a row; the first one of the operation itself carries its key and metadata. */
+export function addRow(draft: Draft, row: NewRow): Row {
+  const { account, request } = draft
+  const isFirst = draft.hasBegun && !draft.rows.some((r) => r.key !== null)
+  account.seq += 1
+  account.balance += row.amount
+  const added: Row = {
+    accountId: account.accountId,
+    seq: account.seq,
+    type: row.type,
+    action: row.action ?? null,
+    amount: row.amount,
+    balanceAfter: account.balance,
+    heldAfter: account.held,
+    debtAfter: account.debt,
+    parts: row.parts ?? [],
+    key: isFirst ? request.key : null,
+    digest: isFirst ? request.digest : null,
+    actor: draft.hasBegun ? request.actor : SYSTEM_ACTOR,
+    requestId: draft.hasBegun ? request.requestId : null,
+    detail: row.detail ?? null,
+    metadata: isFirst ? request.metadata : null,
+    createdAtMs: draft.nowMs,
+  }
+  draft.rows.push(added)
+  return added
+}
+
+/** Brings what time has decided into the books: due holds, due or revoked lots, then debt. */
+export function settleDue(draft: Draft): void {
+  for (const hold of draft.holds) {
+    if (hold.expiresAtMs > draft.nowMs) continue
+    settleHold(draft, hold, 'expired', 0)
+    addRow(draft, {
+      type: 'hold_expire',
+      amount: 0,
+      action: hold.action,
+      detail: { holdSeq: hold.holdSeq, amountHeld: hold.amount },
+    })
+  }
+  for (const lot of draft.lots) {
+    const isDue = lot.isRevoked || (lot.expiresAtMs !== null && lot.expiresAtMs <= draft.nowMs)
+    const free = lot.remaining - lot.held
+    if (!isDue || free === 0) continue
+    const part = { grantSeq: lot.grantSeq, source: lot.source, amount: free }
+    const parts = takeParts(draft, [part])
+    addRow(draft, { type: lot.isRevoked ? 'revoke' : 'expire', amount: -free, parts })
+  }
+  payDebt(draft)
+}
+
+/** Every inflow pays debt first: afterwards there is no debt or nothing available. */
+function payDebt(draft: Draft): void {
+  const amount = Math.min(draft.account.debt, availableOf(draft))
+  if (amount === 0) return
+  const parts = takeParts(draft, pick(draft, amount))
+  draft.account.debt -= amount
+  addRow(draft, { type: 'debt_payment', amount: -amount, parts })
+}
+
+/** Whether `amount` more still counts exactly; if not, the refusal. */
+export function overflow(draft: Draft, amount: number): AppError | undefined {
+  if (draft.account.balance <= MAX_CREDITS - amount) return undefined
+  return new AppError('limit_exceeded', `The balance would exceed ${MAX_CREDITS} credits`, {
+    limit: MAX_CREDITS,
+  })
+}
+
+export function shortOf(draft: Draft, required: number): AppError {
+  const available = availableOf(draft)
+  const message = `${required} credits are required, ${available} are available`
+  return new AppError('insufficient_credits', message, { required, available })
+}
