@@ -44,6 +44,7 @@ const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv): 
 const startCluster = async () => {
   const directory = mkdtempSync(join(tmpdir(), 'creditd-test-run-'))
   const keeper = startKeeper(directory)
+  keeper.ref()
   const ended = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
   const stop = async () => {
     keeper.kill('SIGTERM')
