@@ -1,0 +1,108 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { toAppError as fromDatabase } from '../db/errors.js'
+import { AppError } from '../errors.js'
+import { PROBLEM_TYPE, problemHeaders, toProblem } from './problem.js'
+import { type App, pathOf } from './route.js'
+
+/** Answers every failure, whatever its origin, with a problem document. */
+export function registerErrorHandler(app: App): void {
+  const methods = collectMethods(app)
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+  app.setNotFoundHandler((request, reply) => {
+    const allow = methods(pathOf(request.url))
+    if (allow.length === 0) {
+      return sendProblem(new AppError('not_found', 'There is no such route'), request, reply)
+    }
+    const detail = `${request.method} is not allowed here, only ${allow.join(', ')}`
+    return sendProblem(new AppError('method_not_allowed', detail, { allow }), request, reply)
+  })
+}
+
+/** Sends the problem document of any failure, and leaves word of it for the hooks that follow. */
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+  const failure = toFailure(error)
+  const { code, message, status } = failure
+  request.failure = { code, message }
+  logFailure(failure, error, request)
+  const place = { instance: pathOf(request.url), requestId: request.id }
+  return reply
+    .code(status)
+    .headers(problemHeaders(failure))
+    .send(JSON.stringify(toProblem(failure, place)))
+}
+
+/** What node answers for itself when a request can not even be read as HTTP. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const failure = new AppError('invalid_request', 'The request can not be read as HTTP/1.1')
+  const body = JSON.stringify(toProblem(failure, { instance: '/', requestId: '' }))
+  const head = `HTTP/1.1 400 ${STATUS_CODES[400]}\r\ncontent-type: ${PROBLEM_TYPE}\r\n`
+  socket.end(
+    `${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+/** The failure that the client sees; what we did not expect shows nothing of itself. */
+export function toFailure(error: unknown): AppError {
+  const known = fromDatabase(error) ?? fromFramework(error)
+  return known ?? new AppError('internal', 'Something went wrong here', {}, error)
+}
+
+function fromFramework(error: unknown): AppError | null {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return null
+  const { statusCode: status, code } = error as { statusCode: unknown; code?: unknown }
+  if (status === 413) return new AppError('payload_too_large', 'The body is too large')
+  if (status === 415) {
+    return new AppError('unsupported_media_type', 'The body must be sent as application/json')
+  }
+  if (code === 'FST_ERR_BAD_URL') {
+    return new AppError('invalid_request', 'The path is not valid percent-encoded UTF-8')
+  }
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH') {
+    return new AppError('invalid_request', 'A part of the path is too long')
+  }
+  if (typeof status !== 'number' || status < 400 || status >= 500) return null
+  return new AppError('invalid_request', 'The request can not be read', {}, error)
+}
+
+function logFailure(failure: AppError, error: unknown, request: FastifyRequest): void {
+  const place = { requestId: request.id, method: request.method, route: request.routeOptions.url }
+  if (failure.code === 'internal') {
+    request.log.error({ ...place, err: error }, 'request failed')
+  } else if (failure.status >= 500) {
+    request.log.warn({ ...place, code: failure.code, err: failure.cause }, 'request refused')
+  } else {
+    request.log.debug({ ...place, code: failure.code }, 'request refused')
+  }
+}
+
+/** Which methods a path has; asked only when a request matched no route. */
+function collectMethods(app: App): (path: string) => readonly string[] {
+  const patterns = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const entry = patterns.get(url) ?? { pattern: patternOf(url), methods: new Set<string>() }
+    for (const name of [method].flat()) entry.methods.add(name)
+    patterns.set(url, entry)
+  })
+  return (path) => {
+    const found = new Set<string>()
+    for (const { pattern, methods } of patterns.values()) {
+      if (!pattern.test(path)) continue
+      for (const method of methods) found.add(method)
+    }
+    return [...found].sort()
+  }
+}
+
+const patternOf = (url: string): RegExp => {
+  const parts = url.split('/').map((part) => {
+    if (part === '*') return '.*'
+    return part.startsWith(':') ? '[^/]+' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+  })
+  return new RegExp(`^${parts.join('/')}$`)
+}

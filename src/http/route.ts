@@ -1,0 +1,61 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { ErrorCode } from '../errors.js'
+import type { Access, Actor } from './actor.js'
+
+/*
+ * Conventions of routes. A feature's `routes.ts` holds a plugin `FastifyPluginAsyncZod<Deps>`: for
+ * each route a `config` and a `schema`, one service call, and the reply's status. The schema has
+ * `operationId`, `tags`, `summary`, `description`, and zod schemas of params, querystring, body and
+ * of each 2xx reply; examples stand in the zod schemas' `meta`. Refusals are thrown as AppError;
+ * `config.errors` lists those that are particular to the route, so that the OpenAPI has them.
+ * What every route has (401, 403, malformed input, 500, 503) is added there by itself.
+ */
+
+/** How a write shows in the audit log. */
+export type AuditRule = {
+  /** What was tried: the type of the ledger row it would write, or the name of the act. */
+  readonly action: string
+  /** `ledger`: its row is the record of its success, so only refusals are noted. */
+  readonly record: 'ledger' | 'act'
+}
+
+/** The failure a reply told of, kept for the audit log and the metrics. */
+export type Failure = { readonly code: ErrorCode; readonly message: string }
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every route declares one: the service does not start otherwise. */
+    access?: Access
+    /** Errors of this route beside those that every route has. */
+    errors?: readonly ErrorCode[]
+    /** Every route that writes declares one. */
+    audit?: AuditRule
+  }
+  interface FastifyRequest {
+    actor: Actor
+    failure: Failure | null
+    /** What the audit log should know of a success beyond the body. */
+    isReplay: boolean
+  }
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+const WRITE_METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+
+export const isWrite = (method: string | readonly string[]): boolean =>
+  typeof method === 'string' ? WRITE_METHODS.has(method) : method.some((m) => WRITE_METHODS.has(m))
+
+/** The path without its query. */
+export function pathOf(url: string): string {
+  const at = url.indexOf('?')
+  return at < 0 ? url : url.slice(0, at)
+}

@@ -1,0 +1,80 @@
+import fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import { type Actor, ANONYMOUS } from './actor.js'
+import { type AuditSink, registerAudit } from './audit.js'
+import { type Authenticator, registerAuth } from './auth.js'
+import { BODY_LIMIT_BYTES, registerBodyParsers } from './body.js'
+import { answerClientError, registerErrorHandler, sendProblem } from './error-handler.js'
+import type { Metrics } from './metrics.js'
+import { registerOpenapi } from './openapi.js'
+import { createRequestId } from './request-id.js'
+import type { App, Failure } from './route.js'
+import { type SerializerMode, serializerCompiler } from './serializer.js'
+import { validatorCompiler } from './validator.js'
+
+/** Account ids of 128 characters, each percent-encoded, fit. */
+const MAX_PARAM_LENGTH = 512
+/** Slow senders are cut off; a body of the largest kind takes far less on any link. */
+const REQUEST_TIMEOUT_MS = 30_000
+/** Longer than the idle time of common load balancers, so that they close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 72_000
+
+export type HttpDeps = {
+  readonly logger: FastifyBaseLogger
+  readonly authenticator: Authenticator
+  readonly audit: AuditSink
+  readonly metrics: Metrics
+  /** Which proxies' forwarded headers count. */
+  readonly trustProxy: boolean | string | readonly string[]
+  readonly serializer: SerializerMode
+  /** Begins the ids of requests, so that those of several instances differ. */
+  readonly requestIdPrefix: string
+  readonly version: string
+}
+
+/** A server with everything that is HTTP and belongs to no feature, and no route of a feature. */
+export async function createHttpServer(deps: HttpDeps): Promise<App> {
+  const server = fastify({
+    loggerInstance: deps.logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    // a child logger for each request costs more than the request; ids are logged where needed
+    childLoggerFactory: (logger) => logger,
+    genReqId: createRequestId(deps.requestIdPrefix),
+    trustProxy: trustOf(deps.trustProxy),
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => {
+      request.failure = null
+      return sendProblem(error, request, reply)
+    },
+  })
+  // in place of the type provider's own compilers: these tell the fields and are quicker
+  server.setValidatorCompiler(validatorCompiler)
+  server.setSerializerCompiler(serializerCompiler(deps.serializer))
+  const app = server as unknown as App
+  decorate(app)
+  registerErrorHandler(app)
+  registerBodyParsers(app)
+  registerAuth(app, deps.authenticator)
+  deps.metrics.observe(app)
+  registerAudit(app, deps.audit)
+  await registerOpenapi(app, { version: deps.version })
+  return app
+}
+
+function decorate(app: App): void {
+  app.decorateRequest<Actor>('actor', ANONYMOUS as never)
+  app.decorateRequest<Failure | null>('failure', null)
+  app.decorateRequest('isReplay', false)
+  app.addHook('onRequest', (request, reply, done) => {
+    request.actor = ANONYMOUS
+    reply.header('x-request-id', request.id)
+    done()
+  })
+}
+
+const trustOf = (trust: HttpDeps['trustProxy']): boolean | string | string[] =>
+  typeof trust === 'object' ? [...trust] : trust
