@@ -94,8 +94,11 @@ export function compareLots(a: Lot, b: Lot): number {
 export const tierAt = (
   account: Pick<AccountState, 'tier' | 'tierExpiresAtMs'>,
   nowMs: number,
-): string | null =>
-  account.tierExpiresAtMs !== null && account.tierExpiresAtMs <= nowMs ? null : account.tier
+): string | null => (isPast(account.tierExpiresAtMs, nowMs) ? null : account.tier)
+
+/** What ends at an instant has ended from that instant on. */
+export const isPast = (endMs: number | null, atMs: number): boolean =>
+  endMs !== null && endMs <= atMs
 
 /** Puts a lot, as it is now, among the live ones; an empty lot leaves them. */
 export function putLot(draft: Draft, lot: Lot): void {
@@ -114,11 +117,13 @@ export function putLot(draft: Draft, lot: Lot): void {
   draft.lots = [...draft.lots.slice(0, to), lot, ...draft.lots.slice(to)]
 }
 
-/** Puts a hold as it is now; one that is settled leaves the active ones. */
+/** Puts a hold as it is now, in its place; one that is settled leaves the active ones. */
 export function putHold(draft: Draft, hold: Hold): void {
   draft.changedHolds.set(hold.holdSeq, hold)
-  const others = draft.holds.filter((h) => h.holdSeq !== hold.holdSeq)
-  draft.holds = hold.status === 'active' ? [...others, hold] : others
+  const at = draft.holds.findIndex((h) => h.holdSeq === hold.holdSeq)
+  if (at < 0) draft.holds = [...draft.holds, hold]
+  else if (hold.status === 'active') draft.holds = draft.holds.with(at, hold)
+  else draft.holds = draft.holds.toSpliced(at, 1)
 }
 
 /** Picks `amount` available credits in burn-down order without moving them. */
@@ -159,6 +164,14 @@ export function settleHold(draft: Draft, hold: Hold, status: HoldStatus, capture
   putHold(draft, { ...hold, status, captured, settledSeq: draft.account.seq + 1 })
 }
 
+/** Gives all of a hold back; the row tells what it had reserved. */
+export function endHold(draft: Draft, hold: Hold, status: 'released' | 'expired'): void {
+  settleHold(draft, hold, status, 0)
+  const { holdSeq, action, parts } = hold
+  const type = status === 'released' ? 'release' : 'hold_expire'
+  addRow(draft, { type, action, amount: 0, parts, detail: { holdSeq, amountHeld: hold.amount } })
+}
+
 export function liveLot(draft: Draft, grantSeq: number): Lot {
   const lot = draft.lots.find((l) => l.grantSeq === grantSeq)
   if (!lot) throw new Error(`lot ${grantSeq} of ${draft.account.accountId} is not live`)
@@ -193,38 +206,6 @@ export function addRow(draft: Draft, row: NewRow): Row {
   }
   draft.rows.push(added)
   return added
-}
-
-/** Brings what time has decided into the books: due holds, due or revoked lots, then debt. */
-export function settleDue(draft: Draft): void {
-  for (const hold of draft.holds) {
-    if (hold.expiresAtMs > draft.nowMs) continue
-    settleHold(draft, hold, 'expired', 0)
-    addRow(draft, {
-      type: 'hold_expire',
-      amount: 0,
-      action: hold.action,
-      detail: { holdSeq: hold.holdSeq, amountHeld: hold.amount },
-    })
-  }
-  for (const lot of draft.lots) {
-    const isDue = lot.isRevoked || (lot.expiresAtMs !== null && lot.expiresAtMs <= draft.nowMs)
-    const free = lot.remaining - lot.held
-    if (!isDue || free === 0) continue
-    const part = { grantSeq: lot.grantSeq, source: lot.source, amount: free }
-    const parts = takeParts(draft, [part])
-    addRow(draft, { type: lot.isRevoked ? 'revoke' : 'expire', amount: -free, parts })
-  }
-  payDebt(draft)
-}
-
-/** Every inflow pays debt first: afterwards there is no debt or nothing available. */
-function payDebt(draft: Draft): void {
-  const amount = Math.min(draft.account.debt, availableOf(draft))
-  if (amount === 0) return
-  const parts = takeParts(draft, pick(draft, amount))
-  draft.account.debt -= amount
-  addRow(draft, { type: 'debt_payment', amount: -amount, parts })
 }
 
 /** Whether `amount` more still counts exactly; if not, the refusal. */

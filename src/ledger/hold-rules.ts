@@ -3,6 +3,7 @@ import {
   addRow,
   availableOf,
   type Draft,
+  endHold,
   MAX_ACTIVE_HOLDS,
   pick,
   putHold,
@@ -82,9 +83,7 @@ export function release(
 ): AppError | undefined {
   const found = activeHold(draft, operation.holdSeq, context)
   if (found instanceof AppError) return found
-  settleHold(draft, found, 'released', 0)
-  const detail = { holdSeq: found.holdSeq, amountHeld: found.amount }
-  addRow(draft, { type: 'release', action: found.action, amount: 0, parts: found.parts, detail })
+  endHold(draft, found, 'released')
   return undefined
 }
 

@@ -1,4 +1,12 @@
+import type pg from 'pg'
+import { createDatabaseClock, type DatabaseClock } from './clock.js'
+import { type LaneDeps, type LaneTime, timed } from './lane.js'
+import { createLanes } from './lanes.js'
 import type { AccountState, Operation, Outcome } from './model.js'
+import { type Answer, emptyContext, knownFrom, planBatch, whatToLoad } from './plan.js'
+import type { LedgerPort } from './port.js'
+import { settled } from './rules.js'
+import { createWriter } from './writer.js'
 
 /** The one door through which credits move. */
 export type Ledger = {
@@ -24,4 +32,60 @@ export type LedgerStats = {
   readonly queued: number
   readonly inFlight: number
   readonly cachedAccounts: number
+}
+
+export type LedgerDeps = Pick<LaneDeps, 'limits' | 'onFault' | 'onBatch'> & {
+  /** Of its own, so that nobody's reads keep a charge waiting; at least one for each lane. */
+  readonly pool: pg.Pool
+  readonly time: LaneTime
+}
+
+/** The ledger over PostgreSQL. Learns the database's time before it answers anything. */
+export async function createLedger({ pool, ...deps }: LedgerDeps): Promise<Ledger> {
+  const port = createWriter(pool)
+  const clock = createDatabaseClock(deps.time.monotonicMs)
+  const lanes = createLanes({ ...deps, port, clock })
+  const looking = { port, clock, time: deps.time }
+  await loadOne(looking, null)
+  return {
+    submit: lanes.submit,
+    preview: (operation) => preview(looking, operation),
+    read: async (accountId) => {
+      const { state, nowMs } = await loadOne(looking, accountId)
+      return state && settled(state, nowMs)
+    },
+    now: clock.now,
+    stats: lanes.stats,
+    close: lanes.close,
+  }
+}
+
+type Looking = {
+  readonly port: LedgerPort
+  readonly clock: DatabaseClock
+  readonly time: LaneTime
+}
+
+async function loadOne(
+  { port, ...deps }: Looking,
+  accountId: string | null,
+): Promise<{ state: AccountState | null; nowMs: number }> {
+  const accounts = accountId === null ? [] : [accountId]
+  const request = { accounts, keys: [], charges: [], holds: [], lots: [] }
+  const reply = await timed(deps, () => port.load(request))
+  return { state: reply.accounts[0] ?? null, nowMs: reply.nowMs }
+}
+
+async function preview({ port, ...deps }: Looking, operation: Operation): Promise<Outcome> {
+  const entry = { operation, lookUp: false }
+  const request = { ...whatToLoad([entry], () => undefined), keys: [] }
+  const reply = await timed(deps, () => port.load(request))
+  const known = knownFrom(request, reply).get(operation.accountId)
+  const at = { epoch: reply.epoch, nowMs: reply.nowMs }
+  const nothing = { state: null, isFresh: true, rows: new Map(), context: emptyContext() }
+  const { answers } = planBatch([entry], () => known ?? nothing, at)
+  const answer: Answer | undefined = answers.get(operation.accountId)?.[0]?.answer
+  if (!answer) throw new Error('an operation was not decided')
+  if (answer.error) throw answer.error
+  return answer.outcome
 }

@@ -18,7 +18,7 @@ export function refund(
   if (!charge || (charge.row.type !== 'charge' && charge.row.type !== 'capture')) {
     return new AppError('transaction_not_found', 'The account has no such charge')
   }
-  const refundable = -charge.row.amount - charge.refunded
+  const refundable = Math.abs(charge.row.amount) - charge.refunded
   const amount = operation.amount ?? refundable
   if (amount > refundable || amount === 0) {
     const message = `${refundable} credits of the charge can still be refunded`
@@ -79,7 +79,10 @@ function lotOf(draft: Draft, context: Context, grantSeq: number): Lot {
   return lot
 }
 
-const findLot = (draft: Draft, context: Context, grantSeq: number): Lot | undefined =>
-  draft.lots.find((l) => l.grantSeq === grantSeq) ??
-  draft.changedLots.get(grantSeq) ??
-  context.lots.get(grantSeq)
+/** A lot that is not among the live ones has nothing left, whatever it had when it was loaded. */
+function findLot(draft: Draft, context: Context, grantSeq: number): Lot | undefined {
+  const live = draft.lots.find((l) => l.grantSeq === grantSeq)
+  if (live) return live
+  const spent = draft.changedLots.get(grantSeq) ?? context.lots.get(grantSeq)
+  return spent && { ...spent, remaining: 0, held: 0 }
+}

@@ -4,18 +4,19 @@ import {
   availableOf,
   createDraft,
   type Draft,
+  endHold,
   finish,
+  liveLot,
   MAX_LIVE_LOTS,
   overflow,
   pick,
   putLot,
   refuse,
-  settleDue,
-  settleHold,
   shortOf,
   takeParts,
   tierAt,
 } from './draft.js'
+import { settleDue } from './due-rules.js'
 import { capture, extend, hold, release } from './hold-rules.js'
 import type { AccountState, Context, Decision, Lot, Operation, TransferPart } from './model.js'
 import { refund, revoke } from './return-rules.js'
@@ -46,9 +47,13 @@ export function decide(
   context: Context,
   nowMs: number,
 ): Decision {
-  if (operation.kind === 'open') return open(state, operation, nowMs)
-  const barred = state === null ? notFound(operation.accountId) : bar(state, operation)
-  if (state === null || barred) return refuse(barred ?? notFound(operation.accountId))
+  if (state === null) {
+    return operation.kind === 'open'
+      ? open(operation, nowMs)
+      : refuse(notFound(operation.accountId))
+  }
+  const barred = bar(state, operation)
+  if (barred) return refuse(barred)
   const draft = createDraft(state, operation, nowMs)
   settleDue(draft)
   draft.hasBegun = true
@@ -117,17 +122,11 @@ function administer(
 }
 
 function close(draft: Draft): void {
-  for (const held of draft.holds) {
-    settleHold(draft, held, 'released', 0)
-    const detail = { holdSeq: held.holdSeq, amountHeld: held.amount }
-    addRow(draft, { type: 'release', amount: 0, action: held.action, detail })
-  }
+  for (const held of draft.holds) endHold(draft, held, 'released')
   draft.account.status = 'closed'
 }
 
-function open(state: AccountState | null, operation: Of<'open'>, nowMs: number): Decision {
-  if (state?.status === 'closed') return refuse(closed())
-  if (state) return finish(createDraft(state, operation, nowMs))
+function open(operation: Of<'open'>, nowMs: number): Decision {
   const draft = createDraft(emptyAccount(operation.accountId, nowMs), operation, nowMs)
   draft.hasBegun = true
   if (operation.signupBonus > 0) {
@@ -179,12 +178,9 @@ function transferOut(draft: Draft, operation: Of<'transfer_out'>): AppError | un
   const { amount, to } = operation
   if (amount > availableOf(draft)) return shortOf(draft, amount)
   const picked = pick(draft, amount)
-  const lots = new Map(draft.lots.map((lot) => [lot.grantSeq, lot]))
-  const moved = picked.flatMap((part): TransferPart[] => {
-    const lot = lots.get(part.grantSeq)
-    if (!lot) return []
-    const { source, priority, expiresAtMs } = lot
-    return [{ amount: part.amount, source, priority, expiresAtMs }]
+  const moved = picked.map((part): TransferPart => {
+    const { source, priority, expiresAtMs } = liveLot(draft, part.grantSeq)
+    return { amount: part.amount, source, priority, expiresAtMs }
   })
   const parts = takeParts(draft, picked)
   const row = addRow(draft, { type: 'transfer_out', amount: -amount, parts, detail: { to } })
@@ -203,7 +199,9 @@ function addLots(
   const total = parts.reduce((sum, part) => sum + part.amount, 0)
   const tooMuch = overflow(draft, total)
   if (tooMuch) return tooMuch
-  if (draft.lots.length + parts.length > MAX_LIVE_LOTS) {
+  // What comes back from a failed transfer was here before and has nowhere else to go.
+  const isNew = type !== 'transfer_return'
+  if (isNew && draft.lots.length + parts.length > MAX_LIVE_LOTS) {
     const message = `An account has at most ${MAX_LIVE_LOTS} live grants`
     return new AppError('limit_exceeded', message, { limit: MAX_LIVE_LOTS })
   }

@@ -1,0 +1,66 @@
+import { type Lane, notDone, rejoin, type Ticket, takeIn, type Yard } from './lane.js'
+import { answerUnwritten, conclude } from './lane-answer.js'
+import { recover } from './lane-recover.js'
+import { type Plan, planBatch, whatToLoad } from './plan.js'
+
+/** Takes an account out of its lane, to be done beside the batches. */
+export function park(yard: Yard, lane: Lane, tickets: readonly Ticket[]): void {
+  const accountId = tickets[0]?.operation.accountId
+  if (accountId === undefined) return
+  lane.parked.set(accountId, [...tickets])
+  void runAlone(yard, lane, accountId)
+}
+
+/** Does what waits for one account under its row lock; then the account rejoins its lane. */
+async function runAlone(yard: Yard, lane: Lane, accountId: string): Promise<void> {
+  const { batchOperations } = yard.deps.limits
+  const waiting = () => (lane.parked.get(accountId) ?? []).filter(notDone)
+  for (let attempt = 0; ; attempt += 1) {
+    const tickets = waiting().slice(0, batchOperations)
+    if (tickets.length === 0) break
+    if (await runPart(yard, lane, tickets, attempt)) break
+  }
+  const left = waiting()
+  lane.parked.delete(accountId)
+  for (const ticket of left) ticket.refusals = 0
+  rejoin(lane, left)
+  yard.wake(lane)
+}
+
+/** True when the tickets were dealt with, false when they must go again. */
+async function runPart(
+  yard: Yard,
+  lane: Lane,
+  tickets: readonly Ticket[],
+  attempt: number,
+): Promise<boolean> {
+  try {
+    await runLocked(yard, lane, tickets)
+    return true
+  } catch (error) {
+    const halves = async (part: readonly Ticket[]) => void (await runPart(yard, lane, part, 0))
+    return !(await recover(yard, tickets, { error, attempt, halves }))
+  }
+}
+
+async function runLocked(yard: Yard, lane: Lane, tickets: readonly Ticket[]): Promise<void> {
+  for (const ticket of tickets) ticket.lookUp = true
+  const request = whatToLoad(tickets, () => undefined)
+  const made: { plan?: Plan<Ticket> } = {}
+  const reply = await yard.deps.port.alone(request, (loaded) => {
+    const known = takeIn(yard, request, loaded)
+    const at = { epoch: loaded.epoch, nowMs: loaded.nowMs }
+    made.plan = planBatch(tickets, (id) => known.get(id) ?? absent(id), at)
+    if (made.plan.batch) for (const ticket of tickets) ticket.isSent = true
+    return made.plan.batch
+  })
+  for (const ticket of tickets) ticket.isSent = false
+  if (!made.plan) return
+  answerUnwritten(made.plan)
+  // What is refused even here stays unanswered, and rejoins its lane with the account.
+  if (reply) conclude(yard, lane, made.plan, reply)
+}
+
+function absent(accountId: string): never {
+  throw new Error(`account ${accountId} was not asked for`)
+}

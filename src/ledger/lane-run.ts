@@ -1,0 +1,75 @@
+import { type Lane, notDone, rejoin, type Ticket, takeIn, timed, type Yard } from './lane.js'
+import { park } from './lane-alone.js'
+import { answerUnwritten, conclude, type Refusal } from './lane-answer.js'
+import { recover } from './lane-recover.js'
+import type { AccountState } from './model.js'
+import { emptyContext, type KnownAccount, planBatch, whatToLoad } from './plan.js'
+import type { AppendReply, Batch } from './port.js'
+
+/** An account whose batches were refused this often in a row is done alone, under its row lock. */
+const REFUSALS_UNTIL_ALONE = 3
+
+/** Does one batch. Whatever happens, each ticket is answered, parked or rejoins its lane. */
+export async function run(yard: Yard, lane: Lane, batch: readonly Ticket[]): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    const tickets = batch.filter(notDone)
+    if (tickets.length === 0) return
+    try {
+      rejoin(lane, await runOnce(yard, lane, tickets))
+      return
+    } catch (error) {
+      for (const { operation } of tickets) lane.cache.delete(operation.accountId)
+      const halves = (part: readonly Ticket[]) => run(yard, lane, part)
+      if (!(await recover(yard, tickets, { error, attempt, halves }))) return
+    }
+  }
+}
+
+/** Load what is lacking, decide, append; returns what must be decided anew. */
+async function runOnce(yard: Yard, lane: Lane, tickets: readonly Ticket[]): Promise<Ticket[]> {
+  const { deps } = yard
+  const request = whatToLoad(tickets, (id) => lane.cache.get(id))
+  const needsLoad = request.accounts.length > 0 || yard.epoch === ''
+  const loaded = needsLoad
+    ? takeIn(yard, request, await timed(deps, () => deps.port.load(request)))
+    : null
+  const known = (id: string) => loaded?.get(id) ?? keptAccount(lane.cache.get(id))
+  const plan = planBatch(tickets, known, { epoch: yard.epoch, nowMs: deps.clock.now() })
+  for (const ticket of plan.deferred) ticket.lookUp = true
+  answerUnwritten(plan)
+  if (!plan.batch) return [...plan.deferred]
+  const reply = await append(yard, plan.batch, tickets)
+  const again = new Set(plan.deferred)
+  for (const refusal of conclude(yard, lane, plan, reply)) {
+    if (mustGoAlone(refusal)) park(yard, lane, refusal.tickets)
+    else for (const ticket of refusal.tickets) again.add(ticket)
+  }
+  return tickets.filter((ticket) => again.has(ticket))
+}
+
+async function append(
+  { deps }: Yard,
+  batch: Batch,
+  tickets: readonly Ticket[],
+): Promise<AppendReply> {
+  for (const ticket of tickets) ticket.isSent = true
+  const startMs = deps.time.monotonicMs()
+  const reply = await timed(deps, () => deps.port.append(batch))
+  const durationMs = deps.time.monotonicMs() - startMs
+  for (const ticket of tickets) ticket.isSent = false
+  deps.onBatch({ operations: tickets.length, durationMs, refusedAccounts: reply.refused.size })
+  return reply
+}
+
+function mustGoAlone({ tickets, reason }: Refusal): boolean {
+  if (!reason) return false
+  for (const ticket of tickets) ticket.refusals += 1
+  return reason === 'busy' || tickets.some((ticket) => ticket.refusals >= REFUSALS_UNTIL_ALONE)
+}
+
+const keptAccount = (state: AccountState | undefined): KnownAccount => ({
+  state: state ?? null,
+  isFresh: false,
+  rows: new Map(),
+  context: emptyContext(),
+})

@@ -1,0 +1,234 @@
+import { AppError } from '../errors.js'
+import type {
+  AccountState,
+  Changes,
+  ChargeContext,
+  Context,
+  Hold,
+  Lot,
+  Operation,
+  Outcome,
+  Row,
+} from './model.js'
+import type { AccountWrite, Batch, LoadReply, LoadRequest } from './port.js'
+import { decide } from './rules.js'
+
+/** An operation on its way through the lanes. */
+export type Entry = {
+  readonly operation: Operation
+  /** Its key may be in the ledger already: look before deciding. */
+  lookUp: boolean
+}
+
+export type Answer =
+  | { readonly outcome: Outcome; readonly error?: undefined }
+  | { readonly error: Error; readonly outcome?: undefined }
+
+/** What is known of one account while a batch is planned. */
+export type KnownAccount = {
+  /** null: never opened. */
+  readonly state: AccountState | null
+  /** Read after the operations arrived; else it is a state kept from before. */
+  readonly isFresh: boolean
+  readonly rows: ReadonlyMap<string, Row>
+  readonly context: Context
+}
+
+export type Plan<E extends Entry> = {
+  /** null: nothing to write and nothing to prove. */
+  readonly batch: Batch | null
+  /** Answers by account; those of accounts in the batch hold once it is confirmed. */
+  readonly answers: ReadonlyMap<string, readonly { readonly entry: E; readonly answer: Answer }[]>
+  /** Second uses of a key within the batch: they wait for the first. */
+  readonly deferred: readonly E[]
+}
+
+/** What must be read before the entries can be decided, given the states that are kept. */
+export function whatToLoad(
+  entries: readonly Entry[],
+  kept: (accountId: string) => AccountState | undefined,
+): LoadRequest {
+  const accounts = new Set<string>()
+  const request = { accounts, keys: [], charges: [], holds: [], lots: [] } as {
+    accounts: Set<string>
+    keys: { accountId: string; key: string }[]
+  } & Record<'charges' | 'holds' | 'lots', { accountId: string; seq: number }[]>
+  for (const { operation, lookUp } of entries) {
+    const { accountId } = operation
+    const state = kept(accountId)
+    const part = partNeeded(operation, state)
+    if (part) request[part.list].push({ accountId, seq: part.seq })
+    if (part || lookUp || !state) accounts.add(accountId)
+  }
+  // A state that is read anyway is read with the keys: a repeat is then answered at once.
+  for (const { operation } of entries) {
+    const { accountId, key } = operation
+    if (accounts.has(accountId)) request.keys.push({ accountId, key })
+  }
+  return { ...request, accounts: [...accounts] }
+}
+
+function partNeeded(
+  operation: Operation,
+  state: AccountState | undefined,
+): { list: 'charges' | 'holds' | 'lots'; seq: number } | undefined {
+  if (operation.kind === 'refund') return { list: 'charges', seq: operation.chargeSeq }
+  if (operation.kind === 'revoke') return { list: 'lots', seq: operation.grantSeq }
+  if (operation.kind !== 'capture' && operation.kind !== 'release' && operation.kind !== 'extend') {
+    return undefined
+  }
+  const isActive = state?.holds.some((hold) => hold.holdSeq === operation.holdSeq)
+  return isActive ? undefined : { list: 'holds', seq: operation.holdSeq }
+}
+
+/** Sorts a reply by account. Accounts that were asked for and not found are known to be absent. */
+export function knownFrom(request: LoadRequest, reply: LoadReply): Map<string, KnownAccount> {
+  const known = new Map<
+    string,
+    KnownAccount & { rows: Map<string, Row>; context: MutableContext }
+  >()
+  for (const accountId of request.accounts) {
+    const context = { charges: new Map(), settledHolds: new Map(), lots: new Map() }
+    known.set(accountId, { state: null, isFresh: true, rows: new Map(), context })
+  }
+  for (const state of reply.accounts) {
+    const entry = known.get(state.accountId)
+    if (entry) known.set(state.accountId, { ...entry, state })
+  }
+  for (const row of reply.rows) {
+    if (row.key !== null) known.get(row.accountId)?.rows.set(row.key, row)
+  }
+  for (const charge of reply.charges) {
+    known.get(charge.row.accountId)?.context.charges.set(charge.row.seq, charge)
+  }
+  for (const { accountId, hold } of reply.holds) {
+    if (hold.status !== 'active') known.get(accountId)?.context.settledHolds.set(hold.holdSeq, hold)
+  }
+  for (const { accountId, lot } of reply.lots) {
+    known.get(accountId)?.context.lots.set(lot.grantSeq, lot)
+  }
+  return known
+}
+
+export const emptyContext = (): Context => ({
+  charges: new Map(),
+  settledHolds: new Map(),
+  lots: new Map(),
+})
+
+/** Decides the entries in their order, each on the state the one before it left. */
+export function planBatch<E extends Entry>(
+  entries: readonly E[],
+  known: (accountId: string) => KnownAccount,
+  at: { readonly epoch: string; readonly nowMs: number },
+): Plan<E> {
+  const drafts = new Map<string, AccountPlan<E>>()
+  const deferred: E[] = []
+  for (const entry of entries) {
+    const { accountId, key } = entry.operation
+    let draft = drafts.get(accountId)
+    if (!draft) {
+      draft = startAccount(known(accountId))
+      drafts.set(accountId, draft)
+    }
+    if (draft.keys.has(key)) deferred.push(entry)
+    else draft.answers.push({ entry, answer: answerOne(draft, entry.operation, at.nowMs) })
+    draft.keys.add(key)
+  }
+  const answers = new Map([...drafts].map(([id, draft]) => [id, draft.answers]))
+  return { batch: batchOf(drafts, at), answers, deferred }
+}
+
+type MutableContext = {
+  charges: Map<number, ChargeContext>
+  settledHolds: Map<number, Hold>
+  lots: Map<number, Lot>
+}
+
+type AccountPlan<E extends Entry> = {
+  readonly known: KnownAccount
+  state: AccountState | null
+  readonly context: MutableContext
+  readonly keys: Set<string>
+  /** Keys of operations decided here, to be proven unused. */
+  readonly decided: string[]
+  readonly changes: Changes[]
+  readonly answers: { entry: E; answer: Answer }[]
+}
+
+function startAccount<E extends Entry>(known: KnownAccount): AccountPlan<E> {
+  const { charges, settledHolds, lots } = known.context
+  const context = {
+    charges: new Map(charges),
+    settledHolds: new Map(settledHolds),
+    lots: new Map(lots),
+  }
+  const empty = { keys: new Set<string>(), decided: [], changes: [], answers: [] }
+  return { known, state: known.state, context, ...empty }
+}
+
+function answerOne(draft: AccountPlan<Entry>, operation: Operation, nowMs: number): Answer {
+  const replayed = draft.known.rows.get(operation.key)
+  if (replayed && draft.state) return replay(replayed, operation, draft.state)
+  draft.decided.push(operation.key)
+  const decision = decide(draft.state, operation, draft.context, nowMs)
+  if (!decision.isApplied) return { error: decision.error }
+  draft.state = decision.state
+  draft.changes.push(decision.changes)
+  follow(draft.context, decision.changes)
+  const row = decision.changes.rows.find((r) => r.key !== null) ?? null
+  return { outcome: { row, state: decision.state, isReplay: false } }
+}
+
+/** The first answer again, from its row; another request under the same key is refused. */
+function replay(row: Row, operation: Operation, state: AccountState): Answer {
+  if (row.digest === operation.digest) return { outcome: { row, state, isReplay: true } }
+  const message = 'This idempotency key was used for another request of this account'
+  return { error: new AppError('idempotency_key_reused', message) }
+}
+
+/** Later operations of the batch see what this one changed. */
+function follow(context: MutableContext, changes: Changes): void {
+  for (const lot of changes.lots) context.lots.set(lot.grantSeq, lot)
+  for (const hold of changes.holds) {
+    if (hold.status !== 'active') context.settledHolds.set(hold.holdSeq, hold)
+  }
+  for (const { chargeSeq, amount } of changes.refunds) {
+    const charge = context.charges.get(chargeSeq)
+    if (charge) context.charges.set(chargeSeq, { ...charge, refunded: charge.refunded + amount })
+  }
+}
+
+function batchOf(
+  drafts: ReadonlyMap<string, AccountPlan<Entry>>,
+  at: { readonly epoch: string; readonly nowMs: number },
+): Batch | null {
+  const accounts: AccountWrite[] = []
+  const keys: { accountId: string; key: string }[] = []
+  for (const [accountId, { known, state, changes, decided }] of drafts) {
+    if (!state) continue
+    const base = known.state?.version ?? 0
+    const isWritten = state.version !== base
+    if (!isWritten && known.isFresh) continue
+    const baseSeq = known.state?.seq ?? 0
+    accounts.push({ base, baseSeq, state, changes: joined(changes) })
+    for (const key of decided) keys.push({ accountId, key })
+  }
+  if (accounts.length === 0) return null
+  accounts.sort((a, b) => (a.state.accountId < b.state.accountId ? -1 : 1))
+  const latest = accounts.reduce((ms, a) => Math.max(ms, a.state.updatedAtMs), at.nowMs)
+  return { epoch: at.epoch, nowMs: latest, accounts, keys }
+}
+
+/** The changes of several operations as one: of a lot or hold the last word counts. */
+function joined(changes: readonly Changes[]): Changes {
+  const [first] = changes
+  if (changes.length === 1 && first) return first
+  return {
+    rows: changes.flatMap((c) => c.rows),
+    lots: [...new Map(changes.flatMap((c) => c.lots).map((l) => [l.grantSeq, l])).values()],
+    holds: [...new Map(changes.flatMap((c) => c.holds).map((h) => [h.holdSeq, h])).values()],
+    refunds: changes.flatMap((c) => c.refunds),
+    pending: changes.flatMap((c) => c.pending),
+  }
+}

@@ -1,0 +1,44 @@
+import type { AccountState } from './model.js'
+
+/** The states a lane wrote last, bounded by the number of lots and holds in them. */
+export type StateCache = {
+  get(accountId: string): AccountState | undefined
+  put(state: AccountState): void
+  delete(accountId: string): void
+  clear(): void
+  size(): number
+}
+
+const partsOf = (state: AccountState): number => 1 + state.lots.length + state.holds.length
+
+/** Keeps the most recently used states; `maxParts` counts one for each account, lot and hold. */
+export function createStateCache(maxParts: number): StateCache {
+  const states = new Map<string, AccountState>()
+  let parts = 0
+
+  function remove(accountId: string): void {
+    const state = states.get(accountId)
+    if (!state) return
+    states.delete(accountId)
+    parts -= partsOf(state)
+  }
+
+  return {
+    get: (accountId) => states.get(accountId),
+    put(state) {
+      remove(state.accountId)
+      states.set(state.accountId, state)
+      parts += partsOf(state)
+      for (const oldest of states.keys()) {
+        if (parts <= maxParts) break
+        remove(oldest)
+      }
+    },
+    delete: remove,
+    clear() {
+      states.clear()
+      parts = 0
+    },
+    size: () => states.size,
+  }
+}
