@@ -1,5 +1,5 @@
-import { AppError } from '../../errors.js'
-import type { Priced } from '../../ledger/model.js'
+import { AppError, type ErrorCode, hasCode } from '../../errors.js'
+import type { AccountStatus, Priced } from '../../ledger/model.js'
 import { evaluate, type Variables } from './formula.js'
 import type { Price, PricedAction, PriceList } from './price-list.js'
 
@@ -12,7 +12,7 @@ export type PriceRequest = {
   readonly variables: Variables
 }
 
-/** Whether somebody may use an action now, and at what price. */
+/** Whether somebody may use an action now, and at what price: `GET …/access`. */
 export type AccessView = {
   readonly action: string
   readonly allowed: boolean
@@ -24,19 +24,23 @@ export type AccessView = {
   readonly available: number
 }
 
-export type AccessReason =
-  | 'account_frozen'
-  | 'account_closed'
-  | 'membership_required'
-  | 'insufficient_credits'
-  | 'missing_variable'
-  | 'formula_error'
-  | 'limit_exceeded'
+/** Why there is no access, or no price. */
+export const ACCESS_REASONS = [
+  'account_frozen',
+  'account_closed',
+  'membership_required',
+  'missing_variable',
+  'formula_error',
+  'limit_exceeded',
+  'insufficient_credits',
+] as const satisfies readonly ErrorCode[]
+export type AccessReason = (typeof ACCESS_REASONS)[number]
 
 export type Holder = {
   /** The tier that counts now; null: no membership. */
   readonly tier: string | null
   readonly available: number
+  readonly status: AccountStatus
 }
 
 /** The level of whoever has no membership, or one that the list of tiers does not know. */
@@ -65,24 +69,35 @@ export function settlement(list: PriceList, request: PriceRequest, tier: string 
   return { amount: amountOf(findAction(list, request.action), request, tier), detail: null }
 }
 
-/** What `quote` would say, without its refusals but `action_not_found`. */
+/**
+ * What a charge would come to, in the order of its checks; throws `action_not_found`. Where only
+ * a variable of the formula is missing, nothing speaks against the action yet: it is allowed, and
+ * the price is null.
+ */
 export function accessOf(list: PriceList, request: PriceRequest, holder: Holder): AccessView {
-  const { requiredTier } = findAction(list, request.action).price
-  const view = {
+  const { price } = findAction(list, request.action)
+  const offer = offerFor(list, request, holder)
+  return {
     action: request.action,
-    requiredTier,
+    allowed: offer.reason === null || offer.reason === 'missing_variable',
+    ...offer,
+    requiredTier: price.requiredTier,
     currentTier: holder.tier,
     available: holder.available,
   }
+}
+
+type Offer = Pick<AccessView, 'reason' | 'price'>
+
+function offerFor(list: PriceList, request: PriceRequest, holder: Holder): Offer {
+  if (holder.status !== 'active') return { reason: `account_${holder.status}`, price: null }
   try {
     const price = quote(list, request, holder.tier).amount
-    if (price <= holder.available) return { ...view, allowed: true, reason: null, price }
-    return { ...view, allowed: false, reason: 'insufficient_credits', price }
+    return { reason: price <= holder.available ? null : 'insufficient_credits', price }
   } catch (error) {
-    if (!(error instanceof AppError)) throw error
-    const reason = error.code as AccessReason
-    // What the price depends on is not known here: nothing speaks against the action yet.
-    return { ...view, allowed: reason === 'missing_variable', reason, price: null }
+    const reason = ACCESS_REASONS.find((code) => hasCode(error, code))
+    if (reason === undefined) throw error
+    return { reason, price: null }
   }
 }
 
