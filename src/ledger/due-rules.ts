@@ -2,19 +2,22 @@ import { addRow, availableOf, type Draft, endHold, isPast, pick, takeParts } fro
 import type { Lot } from './model.js'
 
 /**
- * Brings what time has decided into the books: due holds, due or revoked lots, then debt. It goes
- * instant by instant, so that nothing but the time of the rows depends on when a sweep comes.
+ * Brings what time has decided into the books. It goes instant by instant, so that nothing but
+ * the time of the rows depends on when a sweep comes.
  */
 export function settleDue(draft: Draft): void {
-  for (const atMs of dueInstants(draft)) {
-    for (const hold of draft.holds) {
-      if (hold.expiresAtMs <= atMs) endHold(draft, hold, 'expired')
-    }
-    for (const lot of draft.lots) {
-      if (lot.isRevoked || isPast(lot.expiresAtMs, atMs)) endLot(draft, lot)
-    }
-    payDebt(draft)
+  for (const atMs of dueInstants(draft)) settleAt(draft, atMs)
+}
+
+/** What is due at an instant, all earlier ones being settled: holds, then lots, then debt. */
+export function settleAt(draft: Draft, atMs: number): void {
+  for (const hold of draft.holds) {
+    if (hold.expiresAtMs <= atMs) endHold(draft, hold, 'expired')
   }
+  for (const lot of draft.lots) {
+    if (lot.isRevoked || isPast(lot.expiresAtMs, atMs)) endLot(draft, lot)
+  }
+  payDebt(draft)
 }
 
 /** Ascending; now, the last, is always one of them. */

@@ -16,7 +16,7 @@ import {
   takeParts,
   tierAt,
 } from './draft.js'
-import { settleDue } from './due-rules.js'
+import { settleAt, settleDue } from './due-rules.js'
 import { capture, extend, hold, release } from './hold-rules.js'
 import type { AccountState, Context, Decision, Lot, Operation, TransferPart } from './model.js'
 import { refund, revoke } from './return-rules.js'
@@ -65,7 +65,7 @@ export function decide(
     if (error instanceof AppError) return refuse(error)
     throw error
   }
-  settleDue(draft)
+  settleAt(draft, draft.nowMs)
   return finish(draft, isProfileChanged(state, draft))
 }
 
