@@ -9,7 +9,7 @@ import type { PriceStore } from './store.js'
  */
 export const CATALOGUE_LEASE_MS = 250
 /** A list in use is renewed from this age on, beside the requests, so that none waits for it. */
-const RENEW_AFTER_MS = 125
+export const RENEW_AFTER_MS = 200
 
 type Snapshot = {
   readonly list: PriceList

@@ -70,9 +70,11 @@ const PRICE_ROWS = sql`
   from prices`
 const TIER_ROWS = sql`select id, level from tiers`
 
-/** Rows have a key, so equal sums of hashes mean equal lists (but for one chance in 2^64). */
-const fingerprintOf = (rows: ReturnType<typeof sql>) => sql`
-  (select count(*) || ':' || coalesce(sum(hashtextextended(r::text, 0)), 0) from (${rows}) r)`
+/** Rows differ at least in their keys, so none cancels another; all columns count. */
+const FINGERPRINT = sql`
+  (select count(*) || ':' || coalesce(bit_xor(hash_record_extended(p, 0)), 0) from prices p)
+  || '/' ||
+  (select count(*) || ':' || coalesce(bit_xor(hash_record_extended(t, 0)), 0) from tiers t)`
 
 /**
  * One statement is one snapshot and one round trip; the lists are put together only when their
@@ -85,9 +87,7 @@ async function loadList(db: Database, known: string | null): Promise<StoredList 
     prices: Price[] | null
     tiers: Tier[] | null
   }>(sql`
-    with stored as materialized (
-      select ${fingerprintOf(PRICE_ROWS)} || '/' || ${fingerprintOf(TIER_ROWS)} as fingerprint
-    )
+    with stored as materialized (select ${FINGERPRINT} as fingerprint)
     select
       fingerprint,
       case when fingerprint is distinct from ${known} then
