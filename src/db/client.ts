@@ -65,6 +65,8 @@ export const createClientClass = (ring: EndpointRing, connectTimeoutMs: number) 
       const endpoint = ring.current()
       super({
         ...config,
+        // the pool hides it from being copied along
+        password: config.password,
         host: endpoint.host,
         port: endpoint.port,
         ssl: endpoint.tls,
