@@ -4,6 +4,8 @@ drop function ledger_account_json;
 --> statement-breakpoint
 drop function ledger_row_json;
 --> statement-breakpoint
+drop view ledger_rows;
+--> statement-breakpoint
 drop function ledger_hold_json;
 --> statement-breakpoint
 drop function ledger_lot_json;

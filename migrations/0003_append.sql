@@ -207,7 +207,8 @@ begin
 end
 $$;
 --> statement-breakpoint
--- The shapes in which the service reads the ledger: names as in its own types.
+-- The shapes in which the service reads the ledger: names as in its own types. The ledger is what
+-- stands in both tables; archiving moves rows from one to the other.
 create function ledger_lot_json(g grants) returns json
 language sql stable
 return json_build_object(
@@ -222,7 +223,16 @@ return json_build_object(
   'action', h.action, 'parts', h.parts, 'expiresAtMs', to_ms(h.expires_at),
   'createdAtMs', to_ms(h.created_at), 'settledSeq', h.settled_seq);
 --> statement-breakpoint
-create function ledger_row_json(t transactions) returns json
+create view ledger_rows as
+select seq, amount, balance_after, held_after, debt_after, created_at, key, digest, account_id, type,
+       action, actor, request_id, parts, detail, metadata
+  from transactions
+ union all
+select seq, amount, balance_after, held_after, debt_after, created_at, key, digest, account_id, type,
+       action, actor, request_id, parts, detail, metadata
+  from transactions_archive;
+--> statement-breakpoint
+create function ledger_row_json(t ledger_rows) returns json
 language sql stable
 return json_build_object(
   'accountId', t.account_id, 'seq', t.seq, 'type', t.type, 'action', t.action,
@@ -268,32 +278,22 @@ begin
           from accounts a
          where a.id = any (p_ids)),
       'rows', (
-        select coalesce(json_agg(ledger_row_json(x.t)), '[]')
+        select coalesce(json_agg(ledger_row_json(t)), '[]')
           from unnest(k_account, k_key) k (account_id, key)
-         cross join lateral (
-           select t from transactions t
-            where t.account_id = k.account_id and t.key = k.key
-            union all
-           select row(t.*)::transactions from transactions_archive t
-            where t.account_id = k.account_id and t.key = k.key) x (t)),
+          join ledger_rows t on t.account_id = k.account_id and t.key = k.key),
       'charges', (
         select coalesce(json_agg(json_build_object(
-                 'row', ledger_row_json(x.t),
+                 'row', ledger_row_json(t),
                  'refunded', (
                    select coalesce(sum(r.amount), 0) from refunds r
-                    where r.account_id = k.account_id and r.charge_seq = k.seq),
+                    where r.account_id = t.account_id and r.charge_seq = t.seq),
                  'lots', (
                    select coalesce(json_agg(ledger_lot_json(g)), '[]')
-                     from jsonb_array_elements((x.t).parts) p
-                     join grants g on g.account_id = k.account_id
+                     from jsonb_array_elements(t.parts) p
+                     join grants g on g.account_id = t.account_id
                                   and g.grant_seq = (p ->> 0)::bigint))), '[]')
           from unnest(c_account, c_seq) k (account_id, seq)
-         cross join lateral (
-           select t from transactions t
-            where t.account_id = k.account_id and t.seq = k.seq
-            union all
-           select row(t.*)::transactions from transactions_archive t
-            where t.account_id = k.account_id and t.seq = k.seq) x (t)),
+          join ledger_rows t on t.account_id = k.account_id and t.seq = k.seq),
       'holds', (
         select coalesce(json_agg(json_build_object(
                  'accountId', h.account_id, 'hold', ledger_hold_json(h))), '[]')

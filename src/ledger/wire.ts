@@ -4,7 +4,7 @@ import type { AccountWrite, Batch, LoadReply, LoadRequest } from './port.js'
 
 /** The parts of a row or a hold as they are stored: [grant seq, amount, source]. */
 type StoredParts = readonly (readonly [number, number, GrantSource])[]
-type Stored<T> = Omit<T, 'parts'> & { readonly parts: StoredParts | null }
+export type Stored<T> = Omit<T, 'parts'> & { readonly parts: StoredParts | null }
 
 /** What `ledger_load` gives. */
 export type StoredReply = Omit<LoadReply, 'accounts' | 'rows' | 'charges' | 'holds'> & {

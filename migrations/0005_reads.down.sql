@@ -1,0 +1,3 @@
+drop function ledger_state_at;
+--> statement-breakpoint
+drop function ledger_seq_at;

@@ -1,0 +1,3 @@
+drop view credit_transactions;
+--> statement-breakpoint
+drop view user_credits;

@@ -1,0 +1,146 @@
+import type pg from 'pg'
+
+/** One way in which an account's books do not agree. */
+export type Mismatch = {
+  readonly accountId: string
+  readonly check: string
+  readonly expected: string
+  readonly actual: string
+}
+
+export type Verification = {
+  /** Accounts looked at. */
+  readonly accounts: number
+  /** At most 1,000 of them. */
+  readonly mismatches: readonly Mismatch[]
+}
+
+const MAX_MISMATCHES = 1000
+
+/**
+ * Reads the books of one account, or of all, in one snapshot and names each disagreement:
+ * the balance against the rows, the chain of rows, the lots, the holds, the refunds. Archived
+ * rows count. Changes nothing.
+ */
+export async function verify(pool: pg.Pool, accountId: string | null): Promise<Verification> {
+  const { rows } = await pool.query<{ accounts: number; mismatches: Mismatch[] | null }>({
+    text: VERIFY,
+    values: [accountId, MAX_MISMATCHES],
+  })
+  const [found] = rows
+  return { accounts: found?.accounts ?? 0, mismatches: found?.mismatches ?? [] }
+}
+
+const ROWS = `
+  select t.account_id, t.seq, t.type, t.amount, t.balance_after, t.held_after, t.debt_after,
+         t.parts, t.detail, t.created_at,
+         lag(t.balance_after, 1, 0::bigint) over w as balance_before,
+         lag(t.seq, 1, 0::bigint) over w as seq_before,
+         lag(t.created_at) over w as created_before,
+         row_number() over (partition by t.account_id order by t.seq desc) = 1 as is_last,
+         (select sum((p ->> 1)::bigint) from jsonb_array_elements(t.parts) p) as parts_sum
+    from ledger_rows t
+   where $1::text is null or t.account_id = $1
+  window w as (partition by t.account_id order by t.seq)`
+
+const SUMS = `
+  select r.account_id, count(*) as rows, sum(r.amount) as amount,
+         count(*) filter (where r.balance_after <> r.balance_before + r.amount) as broken,
+         count(*) filter (where r.seq <> r.seq_before + 1) as gaps,
+         sum(r.amount) filter (where r.type = 'refund') as refunded,
+         count(*) filter (where r.created_at < r.created_before) as backwards,
+         count(*) filter (where r.amount <> 0 and r.parts_sum is distinct from r.amount) as unpaid,
+         max(r.balance_after) filter (where r.is_last) as last_balance,
+         max(r.held_after) filter (where r.is_last) as last_held,
+         max(r.debt_after) filter (where r.is_last) as last_debt
+    from rows r
+   group by r.account_id`
+
+const LOTS = `
+  select g.account_id, sum(g.remaining) as remaining, sum(g.held) as held,
+         count(*) filter (where g.remaining <> coalesce(m.moved, 0)) as unmatched,
+         count(*) filter (where g.held <> coalesce(h.held, 0)) as unheld
+    from grants g
+    left join (
+      select r.account_id, (p ->> 0)::bigint as grant_seq, sum((p ->> 1)::bigint) as moved
+        from rows r, jsonb_array_elements(r.parts) p
+       where r.amount <> 0
+       group by 1, 2) m using (account_id, grant_seq)
+    left join (
+      select a.account_id, (p ->> 0)::bigint as grant_seq, sum((p ->> 1)::bigint) as held
+        from holds a, jsonb_array_elements(a.parts) p
+       where a.status = 'active'
+       group by 1, 2) h using (account_id, grant_seq)
+   where $1::text is null or g.account_id = $1
+   group by g.account_id`
+
+const HOLDS = `
+  select h.account_id, sum(h.amount) filter (where h.status = 'active') as held,
+         count(*) filter (where h.status <> 'active' and r.seq is null) as unsettled,
+         count(*) filter (where h.captured <> 0 and r.amount is distinct from -h.captured)
+           as miscaptured
+    from holds h
+    left join ledger_rows r on r.account_id = h.account_id and r.seq = h.settled_seq
+                    and r.type = case h.status when 'captured' then 'capture'
+                          when 'released' then 'release' else 'hold_expire' end
+   where $1::text is null or h.account_id = $1
+   group by h.account_id`
+
+const REFUNDS = `
+  select f.account_id,
+         count(*) filter (where f.amount > coalesce(-c.amount, 0)) as exceeding,
+         sum(f.amount) as amount
+    from (
+      select account_id, charge_seq, sum(amount) as amount from refunds
+       where $1::text is null or account_id = $1
+       group by 1, 2) f
+    left join ledger_rows c on c.account_id = f.account_id and c.seq = f.charge_seq
+   group by f.account_id`
+
+const check = (name: string, expected: string, actual: string): string =>
+  `('${name}', (${expected})::text, (${actual})::text)`
+
+const CHECKS = [
+  check('balance_is_sum_of_rows', 'coalesce(s.amount, 0)', 'a.balance'),
+  check('seq_counts_rows', 'coalesce(s.rows, 0)', 'a.seq'),
+  check('rows_without_gaps', '0', 'coalesce(s.gaps, 0)'),
+  check('rows_chain', '0', 'coalesce(s.broken, 0)'),
+  check('time_never_goes_back', '0', 'coalesce(s.backwards, 0)'),
+  check('parts_add_up', '0', 'coalesce(s.unpaid, 0)'),
+  check('last_row_has_balance', 'coalesce(s.last_balance, 0)', 'a.balance'),
+  check('last_row_has_held', 'coalesce(s.last_held, 0)', 'a.held'),
+  check('last_row_has_debt', 'coalesce(s.last_debt, 0)', 'a.debt'),
+  check('balance_is_sum_of_grants', 'coalesce(l.remaining, 0)', 'a.balance'),
+  check('grants_match_rows', '0', 'coalesce(l.unmatched, 0)'),
+  check('held_is_sum_of_grants', 'coalesce(l.held, 0)', 'a.held'),
+  check('held_is_sum_of_holds', 'coalesce(h.held, 0)', 'a.held'),
+  check('grants_match_holds', '0', 'coalesce(l.unheld, 0)'),
+  check('holds_settled_by_a_row', '0', 'coalesce(h.unsettled, 0)'),
+  check('captures_match_rows', '0', 'coalesce(h.miscaptured, 0)'),
+  check('refunds_within_charges', '0', 'coalesce(f.exceeding, 0)'),
+  check('refunds_match_rows', 'coalesce(s.refunded, 0)', 'coalesce(f.amount, 0)'),
+  check('nothing_below_zero', 'true', 'least(a.balance, a.held, a.debt, a.balance - a.held) >= 0'),
+].join(',\n    ')
+
+const VERIFY = `
+  with rows as materialized (${ROWS}), sums as (${SUMS}), lots as (${LOTS}),
+  held as (${HOLDS}), refunded as (${REFUNDS}), found as (
+    select a.id as account_id, c.name, c.expected, c.actual
+      from accounts a
+      left join sums s on s.account_id = a.id
+      left join lots l on l.account_id = a.id
+      left join held h on h.account_id = a.id
+      left join refunded f on f.account_id = a.id
+     cross join lateral (values
+    ${CHECKS}) c (name, expected, actual)
+     where ($1::text is null or a.id = $1) and c.expected is distinct from c.actual
+    union all
+    select s.account_id, 'account_exists', 'true', 'false'
+      from sums s
+     where not exists (select from accounts a where a.id = s.account_id)
+     order by 1, 2
+     limit $2)
+  select (select count(*) from accounts where $1::text is null or id = $1) as accounts,
+         (select json_agg(json_build_object('accountId', account_id, 'check', name,
+                                            'expected', expected, 'actual', actual))
+            from found) as mismatches`
