@@ -1,0 +1,145 @@
+import { AppError } from '../../src/errors.js'
+import type { AccountState, Hold, Operation } from '../../src/ledger/model.js'
+import {
+  type Account,
+  endReserve,
+  figuresOf,
+  free,
+  freeOf,
+  inBurnDownOrder,
+  newAccount,
+  partsOf,
+  present,
+  type Reserve,
+  reserved,
+  take,
+  write,
+} from './model-account.js'
+import { perform } from './model-operations.js'
+
+/*
+ * A ledger so plain that it can be checked by reading: every credit is a thing of its own, an
+ * operation moves credits one by one, and every figure is counted anew from them. One credit here
+ * stands for `unit` credits there, so that amounts near 2^53 can be played too.
+ */
+
+export type Played = { readonly account: Account | null; readonly error: AppError | null }
+
+/** Plays one operation. A refused one leaves the account as it was, an accepted one gives a new. */
+export function play(
+  before: Account | null,
+  operation: Operation,
+  nowMs: number,
+  unit: number,
+): Played {
+  if (before === null && operation.kind !== 'open') {
+    return { account: null, error: new AppError('account_not_found', '') }
+  }
+  const account = before ? copyOf(before) : newAccount(operation.accountId, nowMs, unit)
+  try {
+    account.nowMs = Math.max(nowMs, account.writtenMs)
+    passTime(account)
+    const ownFrom = account.rows.length
+    perform(account, operation, before === null)
+    arriveAt(account, account.nowMs)
+    sign(account, ownFrom, operation)
+  } catch (error) {
+    if (error instanceof AppError) return { account: before, error }
+    throw error
+  }
+  const isWritten =
+    before === null ||
+    account.rows.length > before.rows.length ||
+    account.status !== before.status ||
+    account.tier !== before.tier ||
+    account.tierExpiresAtMs !== before.tierExpiresAtMs
+  if (isWritten) {
+    account.version += 1
+    account.writtenMs = account.nowMs
+  }
+  return { account, error: null }
+}
+
+/** The account as the service would show it. */
+export function viewOf(account: Account): AccountState {
+  const live = account.grants.filter((grant) => present(account, grant.grantSeq).length > 0)
+  return {
+    accountId: account.id,
+    version: account.version,
+    seq: account.rows.length,
+    ...figuresOf(account),
+    status: account.status,
+    tier: account.tier,
+    tierExpiresAtMs: account.tierExpiresAtMs,
+    createdAtMs: account.openedMs,
+    updatedAtMs: account.writtenMs,
+    hasArchive: false,
+    lots: live.sort(inBurnDownOrder).map((grant) => ({
+      ...grant,
+      remaining: present(account, grant.grantSeq).length * account.unit,
+      held: reserved(account, grant.grantSeq).length * account.unit,
+    })),
+    holds: account.reserves.filter((r) => r.status === 'active').map((r) => holdOf(account, r)),
+  }
+}
+
+export const holdOf = (account: Account, { credits, ...reserve }: Reserve): Hold => ({
+  ...reserve,
+  amount: credits.length * account.unit,
+  captured: reserve.captured * account.unit,
+  parts: partsOf(account, credits, 1),
+})
+
+/** Everything that time has decided until now, instant by instant. */
+function passTime(account: Account): void {
+  const deadlines = [
+    ...account.reserves.filter((r) => r.status === 'active').map((r) => r.expiresAtMs),
+    ...account.grants.flatMap((g) => g.expiresAtMs ?? []),
+  ]
+  const due = deadlines.filter((ms) => ms <= account.nowMs).sort((a, b) => a - b)
+  for (const instantMs of new Set([...due, account.nowMs])) arriveAt(account, instantMs)
+}
+
+function arriveAt(account: Account, instantMs: number): void {
+  for (const reserve of account.reserves) {
+    if (reserve.status !== 'active' || reserve.expiresAtMs > instantMs) continue
+    endReserve(account, reserve, 'expired')
+    const { action, holdSeq, credits } = reserve
+    const detail = { holdSeq, amountHeld: credits.length * account.unit }
+    write(account, { type: 'hold_expire', action, detail }, credits)
+  }
+  for (const grant of account.grants.toSorted(inBurnDownOrder)) {
+    const hasEnded = grant.expiresAtMs !== null && grant.expiresAtMs <= instantMs
+    if (!hasEnded && !grant.isRevoked) continue
+    const leaving = freeOf(account, grant.grantSeq)
+    if (leaving.length === 0) continue
+    take(account, leaving)
+    write(account, { type: grant.isRevoked ? 'revoke' : 'expire' }, leaving, -1)
+  }
+  const paying = free(account).slice(0, account.owed)
+  if (paying.length === 0) return
+  take(account, paying)
+  account.owed -= paying.length
+  write(account, { type: 'debt_payment' }, paying, -1)
+}
+
+/** The rows of the operation itself tell who asked; the first of them carries the key. */
+function sign(account: Account, ownFrom: number, operation: Operation): void {
+  const { actor, requestId, key, digest, metadata } = operation
+  account.rows = account.rows.map((row, index) => {
+    if (index < ownFrom) return row
+    const first = index === ownFrom ? { key, digest, metadata } : {}
+    return { ...row, actor, requestId, ...first }
+  })
+}
+
+const copyOf = (account: Account): Account => ({
+  ...account,
+  grants: account.grants.map((grant) => ({ ...grant })),
+  credits: account.credits.map((credit) => ({ ...credit })),
+  reserves: account.reserves.map((reserve) => ({ ...reserve })),
+  spendings: account.spendings.map((spending) => ({ ...spending })),
+  rows: [...account.rows],
+  refunds: [],
+  pending: [],
+})

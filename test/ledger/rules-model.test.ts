@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { AppError } from '../../src/errors.js'
+import type { AccountState, Decision, Operation, Row } from '../../src/ledger/model.js'
+import { type Answer, planBatch } from '../../src/ledger/plan.js'
+import { settled } from '../../src/ledger/rules.js'
+import { type Books, contextOf, freeze, post, readBack } from './model-books.js'
+import { ACCOUNTS, steps } from './model-steps.js'
+import {
+  accountOf,
+  booksOf,
+  createWorld,
+  owe,
+  playBoth,
+  playRules,
+  resolve,
+  sweepOf,
+} from './model-world.js'
+
+// LEDGER_SEED=… plays one seed again, LEDGER_RUNS=… more or fewer sequences.
+const seed = Number(process.env.LEDGER_SEED ?? Date.now() % 2 ** 31)
+const numRuns = Number(process.env.LEDGER_RUNS ?? 1500)
+t.comment(`LEDGER_SEED=${seed} LEDGER_RUNS=${numRuns}`)
+
+/** Standing still, small steps, and jumps over many expiries. */
+const WAITS_MS = [0, 0, 0, 0, 0, 0, 1, 5, 5, 10, 30]
+/** One credit as one, or as so many that some fifty grants pass 2^53. */
+const units = fc.constantFrom(1, 1, Math.floor(Number.MAX_SAFE_INTEGER / 60))
+
+/** What the random sequences must meet, or they would prove nothing about it. */
+const EXPECTED = {
+  open: ['applied', 'account_closed'],
+  close: ['applied', 'account_not_found'],
+  freeze: ['applied', 'account_closed'],
+  unfreeze: ['applied', 'account_closed'],
+  membership: ['applied', 'account_closed'],
+  charge: ['applied', 'insufficient_credits', 'membership_required', 'account_frozen'],
+  grant: ['applied', 'limit_exceeded', 'account_closed', 'account_not_found'],
+  refund: ['applied', 'refund_exceeds_charge', 'transaction_not_found', 'limit_exceeded'],
+  hold: ['applied', 'insufficient_credits', 'membership_required', 'account_frozen'],
+  capture: ['applied', 'insufficient_credits', 'hold_not_active', 'hold_not_found'],
+  release: ['applied', 'hold_not_active', 'hold_not_found'],
+  extend: ['applied', 'hold_not_active', 'hold_not_found', 'account_frozen'],
+  sweep: ['applied', 'account_not_found'],
+  adjustment: ['applied', 'insufficient_credits', 'limit_exceeded'],
+  revoke: ['applied', 'grant_not_found', 'grant_revoked'],
+  transfer_out: ['applied', 'insufficient_credits', 'account_frozen'],
+  transfer_in: ['applied', 'account_closed'],
+  transfer_return: ['applied'],
+} satisfies Record<Operation['kind'], string[]>
+
+t.test('outcome, rows, lots and holds equal the plain model after every step', async (t) => {
+  const seen = new Map<string, number>()
+  const clockGoesBack = [...WAITS_MS, -5]
+  const property = fc.property(units, steps(clockGoesBack, 80), (unit, sequence) => {
+    const world = createWorld(unit)
+    for (const [index, step] of sequence.entries()) {
+      world.nowMs += step.waitMs
+      const operation = resolve(world, step, index)
+      const outcome = `${operation.kind} ${playBoth(world, operation)}`
+      seen.set(outcome, (seen.get(outcome) ?? 0) + 1)
+      if (step.kind === 'owe') owe(world, step)
+    }
+  })
+  fc.assert(property, { seed, numRuns })
+  if (numRuns < 1000) return
+  const expected = Object.entries(EXPECTED).flatMap(([kind, ends]) =>
+    ends.map((e) => `${kind} ${e}`),
+  )
+  t.same(
+    expected.filter((outcome) => !seen.has(outcome)),
+    [],
+    'every kind of operation was met with each of its outcomes',
+  )
+})
+
+t.test('when a sweep comes changes no outcome and no row but for its time', async () => {
+  const property = fc.property(units, steps(WAITS_MS, 60), (unit, sequence) => {
+    const [swept, unswept] = [createWorld(unit), createWorld(unit)]
+    for (const [index, step] of sequence.entries()) {
+      for (const world of [swept, unswept]) world.nowMs += step.waitMs
+      for (const accountId of ACCOUNTS) playRules(swept, sweepOf(accountId))
+      const operation = resolve(swept, step, index)
+      assert.equal(ending(playRules(unswept, operation)), ending(playRules(swept, operation)))
+      if (step.kind === 'owe') for (const world of [swept, unswept]) owe(world, step)
+    }
+    for (const accountId of ACCOUNTS) {
+      playRules(unswept, sweepOf(accountId))
+      assert.deepEqual(timeless(booksOf(unswept, accountId)), timeless(booksOf(swept, accountId)))
+    }
+  })
+  fc.assert(property, { seed, numRuns: Math.ceil(numRuns / 3) })
+})
+
+t.test('a read before the sweep shows what the sweep will leave', async () => {
+  const property = fc.property(units, steps(WAITS_MS, 60), (unit, sequence) => {
+    const world = createWorld(unit)
+    for (const [index, step] of sequence.entries()) {
+      world.nowMs += step.waitMs
+      const accountId = accountOf(step)
+      const { state } = freeze(booksOf(world, accountId))
+      const read = state && settled(state, world.nowMs)
+      const sweep = playRules(world, sweepOf(accountId))
+      assert.deepEqual(read && unwritten(read), sweep.isApplied ? unwritten(sweep.state) : null)
+      playRules(world, resolve(world, step, index))
+    }
+  })
+  fc.assert(property, { seed, numRuns: Math.ceil(numRuns / 3) })
+})
+
+t.test('random batches leave the same books as one operation at a time', async () => {
+  const property = fc.property(units, steps(WAITS_MS, 60), (unit, sequence) => {
+    const world = createWorld(unit)
+    let batched = new Map(world.books)
+    let batch: { operation: Operation; expected: string }[] = []
+    for (const [index, step] of sequence.entries()) {
+      if (batch.length === 0) world.nowMs += step.waitMs
+      const operation = withinBatch(resolve(world, step, index), batched)
+      batch.push({ operation, expected: ending(playRules(world, operation)) })
+      if (!step.isLast && index < sequence.length - 1) continue
+      batched = playBatch(batched, batch, world.nowMs)
+      assert.deepEqual(batched, world.books)
+      batch = []
+    }
+  })
+  fc.assert(property, { seed, numRuns: Math.ceil(numRuns / 3) })
+})
+
+/** Whoever asks for a refund has seen the charge: it is not of the same batch. */
+function withinBatch(operation: Operation, before: ReadonlyMap<string, Books>): Operation {
+  const known = before.get(operation.accountId)?.rows.length ?? 0
+  const isUnseen = operation.kind === 'refund' && operation.chargeSeq > known
+  return isUnseen ? { ...sweepOf(operation.accountId), key: operation.key } : operation
+}
+
+/** Reads once, decides all, writes once. */
+function playBatch(
+  before: ReadonlyMap<string, Books>,
+  batch: readonly { operation: Operation; expected: string }[],
+  nowMs: number,
+): Map<string, Books> {
+  const entries = batch.map((entry) => ({ ...entry, lookUp: false }))
+  const known = (accountId: string) => {
+    const books = before.get(accountId)
+    assert.ok(books)
+    const state = readBack(freeze(books))
+    return { state, isFresh: true, rows: new Map(), context: contextOf(books) }
+  }
+  const plan = planBatch(entries, known, { epoch: 'one', nowMs })
+  for (const { entry, answer } of [...plan.answers.values()].flat()) {
+    assert.equal(endingOf(answer), entry.expected)
+  }
+  const after = new Map(before)
+  for (const { state, changes } of plan.batch?.accounts ?? []) {
+    const books = after.get(state.accountId)
+    assert.ok(books)
+    after.set(state.accountId, post(books, state, changes))
+  }
+  return after
+}
+
+/** The operation's own row, but for its time, or the code of the refusal. */
+function ending(decision: Decision): string {
+  if (!decision.isApplied) return decision.error.code
+  return untimed(decision.changes.rows.find((row) => row.key !== null) ?? null)
+}
+
+function endingOf(answer: Answer): string {
+  if (answer.outcome) return untimed(answer.outcome.row)
+  return answer.error instanceof AppError ? answer.error.code : String(answer.error)
+}
+
+const untimed = (row: Row | null): string => JSON.stringify(row && { ...row, createdAtMs: 0 })
+
+const timeless = (books: Books) => ({
+  ...books,
+  state: books.state && unwritten(books.state),
+  rows: books.rows.map(untimed),
+})
+
+/** Without what only a write changes. */
+const unwritten = (state: AccountState) => ({ ...state, version: 0, updatedAtMs: 0 })
