@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { AppError } from '../errors.js'
+import { hasCode } from '../errors.js'
 import { SYSTEM_ACTOR } from './draft.js'
 import { digestOf, keyDigest, newKey } from './ids.js'
 import type { Ledger } from './ledger.js'
@@ -92,12 +92,15 @@ export function createUpkeep({ pool, ledger, reads, onFault }: UpkeepDeps): Upke
     return outcome
   }
 
-  /** An account that can not take the credits any more sends them back to where they came from. */
+  /**
+   * Only a closed account sends the credits back: it stays closed, so that no other attempt can
+   * still credit it. Whatever else it refuses may pass, and is tried again.
+   */
   async function creditOrReturn(transfer: Transfer): Promise<Outcome> {
     try {
       return await ledger.submit(creditOf(transfer, 'transfer_in'))
     } catch (error) {
-      if (!(error instanceof AppError) || error.status >= 500) throw error
+      if (!hasCode(error, 'account_closed')) throw error
       return ledger.submit(creditOf(transfer, 'transfer_return'))
     }
   }
