@@ -110,7 +110,7 @@ t.test('no message and no description shows a secret', async (t) => {
   const refused = [
     ...problemsOf({ DATABASE_URL: `postgres://u:${secrets[0]}@h:0/db` }),
     ...problemsOf({ DATABASE_URL: `mysql://u:${secrets[0]}@h/db` }),
-    ...problemsOf({ CREDITD_API_KEY: `${secrets[1]} ` + 'x'.repeat(600) }),
+    ...problemsOf({ CREDITD_API_KEY: `${secrets[1]} ${'x'.repeat(600)}` }),
   ]
   t.equal(refused.length, 3)
   for (const text of [shown, ...refused]) {
