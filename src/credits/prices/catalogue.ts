@@ -59,7 +59,7 @@ export type Catalogue = {
    */
   putPrice(action: string, terms: PriceTerms): Promise<Price>
   /** Takes an action out of the list, in all instances; throws `action_not_found`. */
-  deletePrice(action: string): Promise<void>
+  deletePrice(action: string): Promise<Price>
   /** By level. */
   listTiers(): Promise<readonly Tier[]>
   /**
@@ -97,9 +97,10 @@ export function createCatalogue({ store, now, sleep }: CatalogueDeps): Catalogue
       return price
     },
     async deletePrice(action) {
-      const wasThere = await store.remove(action)
-      if (!wasThere) throw unknownAction(action)
+      const removed = await store.remove(action)
+      if (removed === null) throw unknownAction(action)
       await outliveLists()
+      return removed
     },
     listTiers: async () => (await current()).tiers,
     async putTiers(tiers) {

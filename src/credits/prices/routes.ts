@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { Once } from '../../http/once.js'
 import { decodeCursor, isText, pageOf } from '../../http/page.js'
-import type { App } from '../../http/route.js'
+import { contract } from '../../http/route.js'
 import { isoOf } from '../../http/schema.js'
 import type { Catalogue } from './catalogue.js'
 import type { Price, PriceTerms } from './price-list.js'
@@ -9,110 +9,98 @@ import * as schema from './schema.js'
 
 export type PriceRoutesDeps = { readonly catalogue: Catalogue; readonly once: Once }
 
+export const priceRoutes: FastifyPluginAsyncZod<PriceRoutesDeps> = async (app, deps) => {
+  const { catalogue, once } = deps
+
+  app.get('/v1/prices', listPrices, async ({ query }) => {
+    const after = decodeCursor(query.cursor, isText)
+    const fetched = await catalogue.listPrices({ after, limit: query.limit + 1 })
+    const { items, nextCursor } = pageOf(fetched, query.limit, ({ action }) => action)
+    return { prices: items.map(toReply), nextCursor }
+  })
+
+  app.get('/v1/prices/:action', getPrice, async ({ params }) =>
+    toReply(await catalogue.getPrice(params.action)),
+  )
+
+  app.put('/v1/prices/:action', setPrice, (request, reply) =>
+    once(request, reply, async () => {
+      const price = await catalogue.putPrice(request.params.action, termsOf(request.body))
+      return { status: 200, body: toReply(price) }
+    }),
+  )
+
+  app.delete('/v1/prices/:action', deletePrice, (request, reply) =>
+    once(request, reply, async () => {
+      const price = await catalogue.deletePrice(request.params.action)
+      return { status: 200, body: toReply(price) }
+    }),
+  )
+}
+
+const tags = ['Prices']
 const EVERYWHERE =
   ' It is in force in every instance of the service when the answer comes, about a quarter of ' +
   'a second later.'
 
-const tags = ['Prices']
+const listPrices = contract({
+  config: { access: 'credits:read' },
+  schema: {
+    operationId: 'listPrices',
+    tags,
+    summary: 'List the prices',
+    description: 'The price list by action name.',
+    querystring: schema.priceQuery,
+    response: { 200: schema.prices },
+  },
+})
 
-export const priceRoutes: FastifyPluginAsyncZod<PriceRoutesDeps> = async (app, deps) => {
-  addReads(app, deps)
-  addSetting(app, deps)
-  addDeletion(app, deps)
-}
+const getPrice = contract({
+  config: { access: 'credits:read', errors: ['action_not_found'] },
+  schema: {
+    operationId: 'getPrice',
+    tags,
+    summary: 'Read the price of an action',
+    description: 'What the price list says of one action.',
+    params: schema.priceParams,
+    response: { 200: schema.price },
+  },
+})
 
-function addReads(app: App, { catalogue }: PriceRoutesDeps): void {
-  app.get(
-    '/v1/prices',
-    {
-      config: { access: 'credits:read' },
-      schema: {
-        operationId: 'listPrices',
-        tags,
-        summary: 'List the prices',
-        description: 'The price list by action name.',
-        querystring: schema.priceQuery,
-        response: { 200: schema.prices },
-      },
-    },
-    async ({ query }) => {
-      const after = decodeCursor(query.cursor, isText)
-      const fetched = await catalogue.listPrices({ after, limit: query.limit + 1 })
-      const { items, nextCursor } = pageOf(fetched, query.limit, ({ action }) => action)
-      return { prices: items.map(toReply), nextCursor }
-    },
-  )
+const setPrice = contract({
+  config: {
+    access: 'admin',
+    errors: ['formula_error', 'limit_exceeded'],
+    audit: { action: 'price_set', record: 'act' },
+  },
+  schema: {
+    operationId: 'setPrice',
+    tags,
+    summary: 'Set the price of an action',
+    description: `Adds an action to the price list, or replaces all that is said of it.${EVERYWHERE}`,
+    params: schema.priceParams,
+    body: schema.priceBody,
+    response: { 200: schema.price },
+  },
+})
 
-  app.get(
-    '/v1/prices/:action',
-    {
-      config: { access: 'credits:read', errors: ['action_not_found'] },
-      schema: {
-        operationId: 'getPrice',
-        tags,
-        summary: 'Read the price of an action',
-        description: 'What the price list says of one action.',
-        params: schema.priceParams,
-        response: { 200: schema.price },
-      },
-    },
-    async ({ params }) => toReply(await catalogue.getPrice(params.action)),
-  )
-}
-
-function addSetting(app: App, { catalogue, once }: PriceRoutesDeps): void {
-  app.put(
-    '/v1/prices/:action',
-    {
-      config: {
-        access: 'admin',
-        errors: ['formula_error', 'limit_exceeded'],
-        audit: { action: 'price_set', record: 'act' },
-      },
-      schema: {
-        operationId: 'setPrice',
-        tags,
-        summary: 'Set the price of an action',
-        description: `Adds an action to the price list, or replaces all that is said of it.${EVERYWHERE}`,
-        params: schema.priceParams,
-        body: schema.priceBody,
-        response: { 200: schema.price },
-      },
-    },
-    (request, reply) =>
-      once(request, reply, async () => {
-        const { params, body } = request
-        const price = await catalogue.putPrice(params.action, termsOf(body))
-        return { status: 200, body: toReply(price) }
-      }),
-  )
-}
-
-function addDeletion(app: App, { catalogue, once }: PriceRoutesDeps): void {
-  app.delete(
-    '/v1/prices/:action',
-    {
-      config: {
-        access: 'admin',
-        errors: ['action_not_found'],
-        audit: { action: 'price_delete', record: 'act' },
-      },
-      schema: {
-        operationId: 'deletePrice',
-        tags,
-        summary: 'Take an action out of the price list',
-        description: `Charges for it are refused from then on.${EVERYWHERE}`,
-        params: schema.priceParams,
-        response: { 204: schema.nothing },
-      },
-    },
-    (request, reply) =>
-      once(request, reply, async () => {
-        await catalogue.deletePrice(request.params.action)
-        return { status: 204, body: null }
-      }),
-  )
-}
+const deletePrice = contract({
+  config: {
+    access: 'admin',
+    errors: ['action_not_found'],
+    audit: { action: 'price_delete', record: 'act' },
+  },
+  schema: {
+    operationId: 'deletePrice',
+    tags,
+    summary: 'Take an action out of the price list',
+    description:
+      'Charges for it are refused from then on; holds that were made for it can still be ' +
+      `settled by amount. The reply is what the list said of it.${EVERYWHERE}`,
+    params: schema.priceParams,
+    response: { 200: schema.price },
+  },
+})
 
 /** Fields without a value are left out, so that a reply can be edited and sent back. */
 function toReply(price: Price): schema.PriceReply {

@@ -136,9 +136,6 @@ export type PriceReply = z.infer<typeof price>
 export const priceQuery = pageQuery
 export const prices = z.object({ prices: z.array(price), nextCursor })
 
-/** The reply that has no body. */
-export const nothing = z.null().meta({ description: 'Done; the reply has no body.' })
-
 const tier = z
   .strictObject({
     id: tierId,
@@ -169,7 +166,6 @@ export const tiers = z.object({
   nextCursor: z.null().meta({ description: 'All tiers are on one page.' }),
 })
 
-export const accessParams = z.object({ accountId })
 export const accessQuery = z.object({
   action: actionName,
   quantity: z.coerce

@@ -23,8 +23,8 @@ export type PriceStore = {
    */
   load(known: string | null, onAttempt: () => void): Promise<StoredList | null>
   put(action: string, terms: PriceTerms): Promise<Price>
-  /** Whether there was one. */
-  remove(action: string): Promise<boolean>
+  /** What was there; null when there was nothing. */
+  remove(action: string): Promise<Price | null>
   replaceTiers(list: readonly Tier[]): Promise<void>
 }
 
@@ -114,10 +114,9 @@ async function putPrice(tx: Transaction, action: string, terms: PriceTerms): Pro
     .insert(prices)
     .values({ action, ...terms, createdAt: stamp, updatedAt: stamp })
     .onConflictDoUpdate({ target: prices.action, set: { ...terms, updatedAt: stamp } })
-    .returning({ createdAt: prices.createdAt, updatedAt: prices.updatedAt })
+    .returning()
   if (!row) throw new Error('an upsert returned no row')
-  const { createdAt, updatedAt } = row
-  return { action, ...terms, createdAtMs: createdAt.getTime(), updatedAtMs: updatedAt.getTime() }
+  return priceOf(row)
 }
 
 async function requireTiers(tx: Transaction, terms: PriceTerms): Promise<void> {
@@ -139,9 +138,13 @@ async function requireRoom(tx: Transaction): Promise<void> {
   throw new AppError('limit_exceeded', `The price list holds at most ${MAX_PRICES} actions`)
 }
 
-async function removePrice(tx: Transaction, action: string): Promise<boolean> {
-  const gone = await tx.delete(prices).where(eq(prices.action, action))
-  return (gone.rowCount ?? 0) > 0
+async function removePrice(tx: Transaction, action: string): Promise<Price | null> {
+  const [row] = await tx.delete(prices).where(eq(prices.action, action)).returning()
+  return row ? priceOf(row) : null
+}
+
+function priceOf({ createdAt, updatedAt, ...row }: typeof prices.$inferSelect): Price {
+  return { ...row, createdAtMs: createdAt.getTime(), updatedAtMs: updatedAt.getTime() }
 }
 
 async function replaceTiers(tx: Transaction, list: readonly Tier[]): Promise<void> {
