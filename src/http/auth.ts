@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, RouteOptions } from 'fastify'
 import { AppError } from '../errors.js'
-import { type Actor, ANONYMOUS, type KeyActor, mayAccess, type Scope, scopesOf } from './actor.js'
+import {
+  type Access,
+  type Actor,
+  ANONYMOUS,
+  type KeyActor,
+  mayAccess,
+  type Scope,
+  scopesOf,
+} from './actor.js'
 import type { App } from './route.js'
 
 /** How long another instance may still accept a key after it was revoked elsewhere. */
@@ -120,11 +128,15 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
  * service does not start with a route that declares none.
  */
 export function registerAuth(app: App, authenticator: Authenticator): void {
-  const undeclared: string[] = []
+  const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => {
-    if (route.config?.access === undefined) undeclared.push(`${route.method} ${route.url}`)
+    routes.push(route)
   })
   app.addHook('onReady', async () => {
+    // only now: hooks of the scopes within, such as that of the document, have spoken too
+    const undeclared = routes
+      .filter(({ config }) => config?.access === undefined)
+      .map(({ method, url }) => `${method} ${url}`)
     if (undeclared.length > 0) throw new Error(`routes without access: ${undeclared.join(', ')}`)
   })
   app.addHook('onRequest', (request, _reply, done) => {
@@ -152,7 +164,12 @@ function admit(request: FastifyRequest, actor: Actor): AppError | undefined {
   if (actor.kind === 'anonymous' || access === 'public') {
     return new AppError('unauthenticated', 'Send Authorization: Bearer <key>')
   }
-  const scopes = scopesOf(access)
+  return forbidden(access)
+}
+
+/** The refusal of a key whose scopes do not reach. */
+export function forbidden(access: Access): AppError {
+  const scopes = access === 'public' ? [] : scopesOf(access)
   const detail = `The key lacks the scope ${scopes.join(' or ')}`
   return new AppError('forbidden', detail, { requiredScopes: scopes })
 }

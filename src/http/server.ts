@@ -66,7 +66,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
 }
 
 function decorate(app: App): void {
-  app.decorateRequest<Actor>('actor', ANONYMOUS as never)
+  app.decorateRequest<Actor>('actor', null as never)
   app.decorateRequest<Failure | null>('failure', null)
   app.decorateRequest('isReplay', false)
   app.addHook('onRequest', (request, reply, done) => {
