@@ -47,7 +47,6 @@ const isKnown = (actor: Actor): boolean => actor.kind !== 'anonymous'
 
 function entryOf(request: FastifyRequest, reply: FastifyReply, action: string): AuditEntry {
   const { failure } = request
-  const details = detailsOf(request)
   return {
     accountId: accountOf(request),
     action,
@@ -56,19 +55,23 @@ function entryOf(request: FastifyRequest, reply: FastifyReply, action: string): 
     requestId: request.id,
     errorCode: failure?.code ?? null,
     errorMessage: failure?.message ?? null,
-    metadata: Object.keys(details).length === 0 ? null : details,
+    metadata: detailsOf(request),
   }
 }
 
 /** What was asked, under names of its own: a caller's metadata can't pass for a field of ours. */
-function detailsOf({ params, body }: FastifyRequest): Record<string, unknown> {
-  const details: Record<string, unknown> = {}
+function detailsOf({ params, body }: FastifyRequest): AuditEntry['metadata'] {
+  const details: Record<string, unknown> = { ...auditable(body) }
   for (const [name, value] of Object.entries(params ?? {})) {
     if (name !== 'accountId' && isStorable(String(value))) details[name] = value
   }
-  // a refused body can be anything: what could not be stored is left out
-  if (metadataFault(body) === null && Object.keys(body ?? {}).length > 0) details.body = body
-  return details
+  return Object.keys(details).length === 0 ? null : details
+}
+
+/** A body as the log keeps it; a refused one can be anything: what can't be stored is left out. */
+export function auditable(body: unknown): AuditEntry['metadata'] {
+  if (metadataFault(body) !== null || Object.keys(body ?? {}).length === 0) return null
+  return { body }
 }
 
 function accountOf({ params, body }: FastifyRequest): string | null {

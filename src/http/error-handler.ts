@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { toAppError as fromDatabase } from '../db/errors.js'
 import { AppError } from '../errors.js'
+import { toFailure } from './failure.js'
 import { PROBLEM_TYPE, problemHeaders, toProblem } from './problem.js'
 import { type App, pathOf } from './route.js'
 
@@ -45,29 +45,6 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
   socket.end(
     `${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )
-}
-
-/** The failure that the client sees; what we did not expect shows nothing of itself. */
-export function toFailure(error: unknown): AppError {
-  const known = fromDatabase(error) ?? fromFramework(error)
-  return known ?? new AppError('internal', 'Something went wrong here', {}, error)
-}
-
-function fromFramework(error: unknown): AppError | null {
-  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return null
-  const { statusCode: status, code } = error as { statusCode: unknown; code?: unknown }
-  if (status === 413) return new AppError('payload_too_large', 'The body is too large')
-  if (status === 415) {
-    return new AppError('unsupported_media_type', 'The body must be sent as application/json')
-  }
-  if (code === 'FST_ERR_BAD_URL') {
-    return new AppError('invalid_request', 'The path is not valid percent-encoded UTF-8')
-  }
-  if (code === 'FST_ERR_MAX_PARAM_LENGTH') {
-    return new AppError('invalid_request', 'A part of the path is too long')
-  }
-  if (typeof status !== 'number' || status < 400 || status >= 500) return null
-  return new AppError('invalid_request', 'The request can not be read', {}, error)
 }
 
 function logFailure(failure: AppError, error: unknown, request: FastifyRequest): void {

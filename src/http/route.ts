@@ -1,12 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
+import type {
+  FastifyBaseLogger,
+  FastifyContextConfig,
+  FastifyInstance,
+  FastifySchema,
+  RawServerDefault,
+} from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ErrorCode } from '../errors.js'
 import type { Access, Actor } from './actor.js'
 
 /*
  * Conventions of routes. A feature's `routes.ts` holds a plugin `FastifyPluginAsyncZod<Deps>`: for
- * each route a `config` and a `schema`, one service call, and the reply's status. The schema has
+ * each route one service call and the reply's status, and below it a `contract` with what is
+ * declared of it, its `config` and its `schema`. The schema has
  * `operationId`, `tags`, `summary`, `description`, and zod schemas of params, querystring, body and
  * of each 2xx reply; examples stand in the zod schemas' `meta`. Refusals are thrown as AppError;
  * `config.errors` lists those that are particular to the route, so that the OpenAPI has them.
@@ -48,6 +55,17 @@ export type App = FastifyInstance<
   FastifyBaseLogger,
   ZodTypeProvider
 >
+
+/** What is declared of a route: all but its path, its method and its handler. */
+export const contract = <
+  const C extends {
+    readonly config: FastifyContextConfig
+    readonly schema: FastifySchema
+    readonly bodyLimit?: number
+  },
+>(
+  declared: C,
+): C => declared
 
 const WRITE_METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 

@@ -20,7 +20,11 @@ const fast: FastifySerializerCompiler<z.ZodType> = ({ schema }) => {
     io: 'output',
     unrepresentable: 'any',
     reused: 'inline',
-    override: ({ jsonSchema }) => {
+    override: ({ zodSchema, jsonSchema }) => {
+      // what only we can judge is written as it stands
+      if (zodSchema._zod.def.type === 'custom') {
+        for (const key of Object.keys(jsonSchema)) delete jsonSchema[key]
+      }
       delete jsonSchema.id
       // closed branches of a union would be refused when a neighbour's field is there
       if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties

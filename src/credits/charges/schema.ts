@@ -1,23 +1,8 @@
 import { z } from 'zod'
 import { metadata } from '../../http/metadata.js'
 import { actionName, amount, credits, reason } from '../../http/schema.js'
+import { quantity, variables } from '../prices/schema.js'
 import { grantPart, transactionId } from '../transaction.js'
-
-/** More variables than a readable formula has. */
-const MAX_VARIABLES = 50
-
-const variables = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/), z.number())
-  .refine((values) => Object.keys(values).length <= MAX_VARIABLES, {
-    message: `Must have at most ${MAX_VARIABLES} variables`,
-  })
-  .meta({ description: "Values of the price formula's variables.", examples: [{ tokens: 3500 }] })
-
-const quantity = z
-  .int()
-  .min(1)
-  .max(1_000_000_000)
-  .meta({ description: 'How many times the action is done.', examples: [1] })
 
 /** What something costs: an amount, or what the price list says of an action. */
 export const costFields = {

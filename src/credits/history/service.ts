@@ -1,0 +1,70 @@
+import { AppError } from '../../errors.js'
+import { decodeCursor, isSeq, type Page, pageOf } from '../../http/page.js'
+import { isoOf, msOf } from '../../http/schema.js'
+import { decodeId } from '../../ledger/ids.js'
+import type { Ledger } from '../../ledger/ledger.js'
+import type { LedgerReads, UsageGroup } from '../../ledger/reads.js'
+import { mustExist } from '../accounts/must-exist.js'
+import { type Transaction, transactionOf } from '../transaction.js'
+import type { HistoryFilter, Usage, UsageFilter } from './schema.js'
+
+export type HistoryDeps = { readonly ledger: Ledger; readonly reads: LedgerReads }
+
+export type History = {
+  /**
+   * Transactions of an account, newest first. No page loses or repeats one while others write.
+   * Throws `account_not_found`.
+   */
+  list(accountId: string, filter: HistoryFilter): Promise<Page<Transaction>>
+  /** Throws `transaction_not_found`. */
+  get(transactionId: string): Promise<Transaction>
+  /** What was charged and refunded, by action or by day. Throws `account_not_found`. */
+  usage(accountId: string, filter: UsageFilter): Promise<Usage>
+}
+
+export function createHistory({ ledger, reads }: HistoryDeps): History {
+  return {
+    async list(accountId, { cursor, limit, from, to, action = null, type = null }) {
+      const rows = await reads.history({
+        accountId,
+        beforeSeq: decodeCursor(cursor, isSeq),
+        limit: limit + 1,
+        fromMs: msOf(from),
+        toMs: msOf(to),
+        action,
+        type,
+      })
+      if (rows.length === 0) await mustExist(ledger, accountId)
+      const { items, nextCursor } = pageOf(rows, limit, (row) => row.seq)
+      return { items: items.map(transactionOf), nextCursor }
+    },
+
+    async get(transactionId) {
+      const named = decodeId('txn', transactionId)
+      const row = named && (await reads.transaction(named.accountId, named.seq))
+      if (row) return transactionOf(row)
+      throw new AppError('transaction_not_found', 'There is no such transaction')
+    },
+
+    async usage(accountId, { from, to, groupBy }) {
+      const fromMs = msOf(from)
+      const toMs = msOf(to)
+      const groups = await reads.usage({ accountId, fromMs, toMs, groupBy })
+      if (groups.length === 0) await mustExist(ledger, accountId)
+      const named = groups.map((group) =>
+        groupBy === 'action'
+          ? { action: group.group, ...figuresOf([group]) }
+          : { day: group.group ?? '', ...figuresOf([group]) },
+      )
+      const period = { from: isoOf(fromMs), to: isoOf(toMs) }
+      return { accountId, groupBy, ...period, usage: named, total: figuresOf(groups) }
+    },
+  }
+}
+
+function figuresOf(groups: readonly UsageGroup[]) {
+  const sum = (of: (group: UsageGroup) => number) => groups.reduce((n, g) => n + of(g), 0)
+  const charged = sum((group) => group.charged)
+  const refunded = sum((group) => group.refunded)
+  return { charged, refunded, net: charged - refunded, count: sum((group) => group.count) }
+}

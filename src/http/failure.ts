@@ -1,0 +1,26 @@
+import { toAppError as fromDatabase } from '../db/errors.js'
+import { AppError } from '../errors.js'
+
+/** The failure that the client sees; what we did not expect shows nothing of itself. */
+export function toFailure(error: unknown): AppError {
+  const known = fromDatabase(error) ?? fromFramework(error)
+  return known ?? new AppError('internal', 'Something went wrong here', {}, error)
+}
+
+/** What the framework refuses before any code of ours runs. */
+function fromFramework(error: unknown): AppError | null {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return null
+  const { statusCode: status, code } = error as { statusCode: unknown; code?: unknown }
+  if (status === 413) return new AppError('payload_too_large', 'The body is too large')
+  if (status === 415) {
+    return new AppError('unsupported_media_type', 'The body must be sent as application/json')
+  }
+  if (code === 'FST_ERR_BAD_URL') {
+    return new AppError('invalid_request', 'The path is not valid percent-encoded UTF-8')
+  }
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH') {
+    return new AppError('invalid_request', 'A part of the path is too long')
+  }
+  if (typeof status !== 'number' || status < 400 || status >= 500) return null
+  return new AppError('invalid_request', 'The request can not be read', {}, error)
+}
