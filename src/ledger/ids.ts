@@ -4,6 +4,8 @@ import { createHash, randomUUID } from 'node:crypto'
 export type IdKind = 'txn' | 'gr' | 'hold'
 export type Named = { readonly accountId: string; readonly seq: number }
 
+/** What an account id looks like; an id that names anything else, such as a NUL, is none of ours. */
+export const NAMEABLE = /^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$/
 const SHAPE = /^(txn|gr|hold)_([A-Za-z0-9_-]{3,200})$/
 
 /** The public id of row `seq` of an account; opaque to clients. */
@@ -18,7 +20,7 @@ export function decodeId(kind: IdKind, id: string): Named | null {
   const colon = text.indexOf(':')
   const seq = Number(text.slice(0, colon))
   const accountId = text.slice(colon + 1)
-  if (!Number.isSafeInteger(seq) || seq < 1 || accountId === '') return null
+  if (!Number.isSafeInteger(seq) || seq < 1 || !NAMEABLE.test(accountId)) return null
   return encodeId(kind, accountId, seq) === id ? { accountId, seq } : null
 }
 
@@ -39,10 +41,12 @@ export const keyDigest = (namespace: KeyNamespace, key: string): string => diges
 /** A key for an operation whose client sent none, so that its outcome can still be looked up. */
 export const newKey = (): string => randomUUID()
 
-/** JSON with sorted object keys: equal values give equal text. */
+/** JSON with sorted object keys: equal values give equal text, other values other text. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
+  if (value === null || typeof value !== 'object' || value instanceof Date) {
+    return JSON.stringify(value) ?? 'null'
+  }
   const entries = Object.entries(value).filter(([, v]) => v !== undefined)
   entries.sort(([a], [b]) => (a < b ? -1 : 1))
   return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`).join(',')}}`
