@@ -113,7 +113,10 @@ export const priceBody = z
       context.addIssue({ code: 'custom', path: ['tierCosts'], message })
     }
   })
-  .meta({ examples: [{ cost: 10, tierCosts: { pro: 8 } }] })
+  .meta({
+    description: 'Exactly one of `cost` and `formula`; `tierCosts` goes with `cost` only.',
+    examples: [{ cost: 10, tierCosts: { pro: 8 } }],
+  })
 export type PriceBody = z.infer<typeof priceBody>
 
 export const price = z
@@ -149,22 +152,31 @@ const tier = z
 
 const tierList = z.array(tier).max(MAX_TIERS)
 
-export const tiersBody = z.strictObject({
-  tiers: tierList.superRefine((list, context) => {
-    const seen = new Set<string>()
-    for (const [index, { id }] of list.entries()) {
-      if (seen.has(id)) {
-        context.addIssue({ code: 'custom', path: [index, 'id'], message: 'Is there twice' })
-      }
-      seen.add(id)
-    }
-  }),
-})
+const EXAMPLE_TIERS = [
+  { id: 'free', level: 0 },
+  { id: 'pro', level: 20 },
+]
 
-export const tiers = z.object({
-  tiers: tierList,
-  nextCursor: z.null().meta({ description: 'All tiers are on one page.' }),
-})
+export const tiersBody = z
+  .strictObject({
+    tiers: tierList.superRefine((list, context) => {
+      const seen = new Set<string>()
+      for (const [index, { id }] of list.entries()) {
+        if (seen.has(id)) {
+          context.addIssue({ code: 'custom', path: [index, 'id'], message: 'Is there twice' })
+        }
+        seen.add(id)
+      }
+    }),
+  })
+  .meta({ examples: [{ tiers: EXAMPLE_TIERS }] })
+
+export const tiers = z
+  .object({
+    tiers: tierList,
+    nextCursor: z.null().meta({ description: 'All tiers are on one page.' }),
+  })
+  .meta({ examples: [{ tiers: EXAMPLE_TIERS, nextCursor: null }] })
 
 export const accessQuery = z.object({
   action: actionName,
