@@ -9,11 +9,14 @@ import { createCatalogue } from '../../src/credits/prices/catalogue.js'
 import { priceRoutes } from '../../src/credits/prices/routes.js'
 import { createPriceStore } from '../../src/credits/prices/store.js'
 import { tierRoutes } from '../../src/credits/prices/tier-routes.js'
+import type { Database } from '../../src/db/open.js'
+import type { Scope } from '../../src/http/actor.js'
 import type { AuditEntry } from '../../src/http/audit.js'
-import { createAuthenticator, keyHash } from '../../src/http/auth.js'
+import { createAuthenticator, keyHash, type StoredKey } from '../../src/http/auth.js'
 import { createIdempotencyRecords } from '../../src/http/idempotency.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import { createOnce } from '../../src/http/once.js'
+import type { App } from '../../src/http/route.js'
 import { createHttpServer } from '../../src/http/server.js'
 import { canonicalJson, digestOf, newKey } from '../../src/ledger/ids.js'
 import { createLedger } from '../../src/ledger/ledger.js'
@@ -24,19 +27,21 @@ const ADMIN = 'ck_test_the-key-of-the-operator'
 const READER = `ck_test_${'r'.repeat(43)}`
 const WRITER = `ck_test_${'w'.repeat(43)}`
 
+const LEDGER_LIMITS = {
+  lanes: 2,
+  batchOperations: 50,
+  batchBytes: 1e6,
+  queueOperations: 100,
+  timeoutMs: 5_000,
+  cachedParts: 1_000,
+}
+
 /** A service with the routes of prices and tiers, over a database of its own. */
 async function openService(t: TestContext) {
   const db = await openFresh(t)
   const ledger = await createLedger({
     pool: db.pool,
-    limits: {
-      lanes: 2,
-      batchOperations: 50,
-      batchBytes: 1e6,
-      queueOperations: 100,
-      timeoutMs: 5_000,
-      cachedParts: 1_000,
-    },
+    limits: LEDGER_LIMITS,
     time: {
       monotonicMs: () => performance.now(),
       sleep: async (ms) => {
@@ -54,21 +59,9 @@ async function openService(t: TestContext) {
     sleep,
   })
   const noted: AuditEntry[] = []
-  const scopes = new Map([
-    [READER, 'credits:read' as const],
-    [WRITER, 'credits:write' as const],
-  ])
-  const byHash = new Map([...scopes].map(([key, scope]) => [keyHash(key), scope]))
   const app = await createHttpServer({
     logger: pino({ level: 'silent' }),
-    authenticator: createAuthenticator({
-      findKey: async (digest) => {
-        const scope = byHash.get(digest)
-        return scope ? { id: scope, scopes: [scope], expiresAtMs: null } : null
-      },
-      configuredKey: ADMIN,
-      now: () => Date.now(),
-    }),
+    authenticator: createAuthenticator({ findKey, configuredKey: ADMIN, now: Date.now }),
     audit: { record: (entry) => noted.push(entry) },
     metrics: createMetrics([]),
     trustProxy: false,
@@ -76,28 +69,48 @@ async function openService(t: TestContext) {
     requestIdPrefix: 't',
     version: '0',
   })
-  const records = createIdempotencyRecords({
-    orm: db.orm,
-    now: () => Date.now(),
-    newId: randomUUID,
-    sleep,
-    ttlMs: 60_000,
-  })
-  const once = createOnce({
-    records,
-    digest: (...values) => digestOf(...values.map((value) => canonicalJson(value))),
-  })
+  const once = onceOver(db)
   await app.register(priceRoutes, { catalogue, once })
   await app.register(tierRoutes, { catalogue, once, access: createAccess({ catalogue, ledger }) })
   t.teardown(async () => {
     await app.close()
     await ledger.close()
   })
-  const call = async (
-    method: 'GET' | 'PUT' | 'DELETE',
+  return { ledger, catalogue, call: callerOf(app), noted }
+}
+
+const KEYS = new Map<string, Scope>([
+  [keyHash(READER), 'credits:read'],
+  [keyHash(WRITER), 'credits:write'],
+])
+
+async function findKey(digest: string): Promise<StoredKey | null> {
+  const scope = KEYS.get(digest)
+  return scope ? { id: scope, scopes: [scope], expiresAtMs: null } : null
+}
+
+const onceOver = ({ orm }: Database) =>
+  createOnce({
+    records: createIdempotencyRecords({
+      orm,
+      now: Date.now,
+      newId: randomUUID,
+      sleep,
+      ttlMs: 60_000,
+    }),
+    digest: (...values) => digestOf(...values.map((value) => canonicalJson(value))),
+  })
+
+type Method = 'GET' | 'PUT' | 'DELETE'
+type Sender = { readonly key?: string; readonly headers?: Record<string, string> }
+
+const callerOf =
+  (app: App) =>
+  async (
+    method: Method,
     url: string,
     payload?: object,
-    { key = ADMIN, headers = {} }: { key?: string; headers?: Record<string, string> } = {},
+    { key = ADMIN, headers = {} }: Sender = {},
   ) => {
     const reply = await app.inject({
       method,
@@ -107,8 +120,6 @@ async function openService(t: TestContext) {
     })
     return { status: reply.statusCode, body: reply.json(), headers: reply.headers }
   }
-  return { db, ledger, catalogue, call, noted, app }
-}
 
 type Kind<K extends Operation['kind']> = Extract<Operation, { kind: K }>
 const operation = <K extends 'open' | 'grant' | 'membership' | 'freeze'>(
