@@ -1,7 +1,5 @@
 drop function ledger_load;
 --> statement-breakpoint
-drop function ledger_account_json;
---> statement-breakpoint
 drop function ledger_row_json;
 --> statement-breakpoint
 drop view ledger_rows;

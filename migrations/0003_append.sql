@@ -1,10 +1,11 @@
--- Instants cross the wire as whole milliseconds since the epoch.
+-- Instants cross the wire as whole milliseconds since the epoch. The volatility given is just what
+-- the bodies have: otherwise the planner could not inline them, and they run for each row.
 create function from_ms(ms bigint) returns timestamptz
 language sql immutable parallel safe
-return timestamptz 'epoch' + ms * interval '1 millisecond';
+return to_timestamp(ms::double precision / 1000);
 --> statement-breakpoint
 create function to_ms(at timestamptz) returns bigint
-language sql immutable parallel safe
+language sql stable parallel safe
 return floor(extract(epoch from at) * 1000)::bigint;
 --> statement-breakpoint
 -- Writes one batch, or the part of it that still holds. No business rule is in here: the caller
@@ -47,6 +48,7 @@ declare
   known_ids text[];
   known_bases bigint[];
   created_ids text[];
+  used text[];
   gate control%rowtype;
   archived boolean;
 begin
@@ -111,21 +113,21 @@ begin
      where l.id is null or l.version <> n.base;
   end if;
 
-  -- 4. Refuse the accounts of which a key was used before.
+  -- 4. Refuse the accounts of which a key was used before. A join and not `exists`: that could be
+  -- planned as a hash over the whole table while the statistics still say it is empty.
   if cardinality(k_key) > 0 then
-    with used as (
-      select distinct k.account_id
+    select coalesce(array_agg(distinct t.account_id), '{}') into used
+      from unnest(k_account, k_key) k (account_id, key)
+      join transactions t on t.account_id = k.account_id and t.key = k.key
+     where k.account_id <> all (refused);
+    if archived then
+      select used || coalesce(array_agg(distinct t.account_id), '{}') into used
         from unnest(k_account, k_key) k (account_id, key)
-       where k.account_id <> all (refused)
-         and (exists (select from transactions t
-                       where t.account_id = k.account_id and t.key = k.key)
-              or archived and exists (select from transactions_archive t
-                       where t.account_id = k.account_id and t.key = k.key))
-    )
-    select refused || coalesce(array_agg(account_id), '{}'),
-           reasons || coalesce(array_agg('key'::text), '{}')
-      into refused, reasons
-      from used;
+        join transactions_archive t on t.account_id = k.account_id and t.key = k.key
+       where k.account_id <> all (refused || used);
+    end if;
+    refused := refused || used;
+    reasons := reasons || array_fill('key'::text, array[cardinality(used)]);
   end if;
 
   -- 5. Write the rest, one statement a table.
@@ -241,20 +243,6 @@ return json_build_object(
   'actor', t.actor, 'requestId', t.request_id, 'detail', t.detail, 'metadata', t.metadata,
   'createdAtMs', to_ms(t.created_at));
 --> statement-breakpoint
-create function ledger_account_json(a accounts) returns json
-language sql stable
-return json_build_object(
-  'accountId', a.id, 'version', a.version, 'seq', a.seq, 'balance', a.balance, 'held', a.held,
-  'debt', a.debt, 'status', a.status, 'tier', a.tier,
-  'tierExpiresAtMs', to_ms(a.tier_expires_at), 'createdAtMs', to_ms(a.created_at),
-  'updatedAtMs', to_ms(a.updated_at), 'hasArchive', a.has_archive,
-  'lots', (
-    select coalesce(json_agg(ledger_lot_json(g)), '[]') from grants g
-     where g.account_id = a.id and g.live),
-  'holds', (
-    select coalesce(json_agg(ledger_hold_json(h) order by h.hold_seq), '[]') from holds h
-     where h.account_id = a.id and h.status = 'active'));
---> statement-breakpoint
 -- All that decisions need, in one statement and so of one snapshot: accounts with their live lots
 -- and active holds; rows by key; charges with what was refunded; settled holds and dead lots.
 create function ledger_load(
@@ -274,7 +262,19 @@ begin
       'epoch', c.epoch,
       'nowMs', to_ms(clock_timestamp()),
       'accounts', (
-        select coalesce(json_agg(ledger_account_json(a)), '[]')
+        select coalesce(json_agg(json_build_object(
+                 'accountId', a.id, 'version', a.version, 'seq', a.seq, 'balance', a.balance,
+                 'held', a.held, 'debt', a.debt, 'status', a.status, 'tier', a.tier,
+                 'tierExpiresAtMs', to_ms(a.tier_expires_at), 'createdAtMs', to_ms(a.created_at),
+                 'updatedAtMs', to_ms(a.updated_at), 'hasArchive', a.has_archive,
+                 'lots', (
+                   select coalesce(json_agg(ledger_lot_json(g)), '[]')
+                     from grants g
+                    where g.account_id = a.id and g.live),
+                 'holds', (
+                   select coalesce(json_agg(ledger_hold_json(h) order by h.hold_seq), '[]')
+                     from holds h
+                    where h.account_id = a.id and h.status = 'active'))), '[]')
           from accounts a
          where a.id = any (p_ids)),
       'rows', (

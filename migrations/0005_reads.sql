@@ -29,7 +29,7 @@ begin
 end
 $$;
 --> statement-breakpoint
--- An account as its rows left it at an instant, in the shape of ledger_account_json; null when it
+-- An account as its rows left it at an instant, in the shape of ledger_load; null when it
 -- had not been opened then. What was due and not yet written the caller works out by the rules.
 create function ledger_state_at(p_account text, p_at timestamptz) returns json
 language sql stable
