@@ -17,6 +17,7 @@ export const ERRORS = {
   account_frozen: [409, 'The account is frozen'],
   account_closed: [409, 'The account is closed'],
   grant_revoked: [409, 'The grant has been revoked'],
+  last_admin_key: [409, 'It is the last key that can make another'],
   tier_in_use: [409, 'A price names the tier'],
   secret_not_replayed: [409, 'A reply with a secret is given once'],
   payload_too_large: [413, 'The body is too large'],

@@ -1,10 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { App } from './route.js'
+import { type App, contract } from './route.js'
 
 /** From a cached read to a request that waited for its deadline. */
 const LATENCY_BUCKETS_SECONDS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ]
+const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+/** The success rate looks back this far, in slots of one minute. */
+const RATE_MINUTES = 60
+const MINUTE_MS = 60_000
 
 /** A figure that is read when somebody asks for the metrics. */
 export type Collector = {
@@ -14,47 +18,57 @@ export type Collector = {
   readonly read: () => number
 }
 
+export type BatchFigures = {
+  readonly operations: number
+  readonly durationMs: number
+  readonly refusedAccounts: number
+}
+
 export type Metrics = {
-  readonly registry: Registry
+  /** Adds figures of a part that knows no metrics itself. */
+  collect(collectors: readonly Collector[]): void
+  /** Notes one batch of the ledger. */
+  noteBatch(batch: BatchFigures): void
+  /** Observes every request of the app by method, route and status. */
+  observe(app: App): void
   /** The Prometheus text of everything. */
   render(): Promise<string>
   readonly contentType: string
-  /** Observes every request of the app by method, route and status. */
-  observe(app: App): void
 }
 
-/** The figures of one process. `collectors` are those of the parts that know no metrics. */
-export function createMetrics(collectors: readonly Collector[]): Metrics {
+/** The figures of one process. `now` is in ms. */
+export function createMetrics({ now }: { readonly now: () => number }): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  for (const { name, help, kind, read } of collectors) {
-    if (kind === 'counter') addCounter(registry, name, help, read)
-    else {
-      new Gauge({
-        name,
-        help,
-        registers: [registry],
-        collect() {
-          this.set(read())
-        },
-      })
-    }
-  }
   return {
-    registry,
+    collect: (collectors) => {
+      for (const collector of collectors) addCollector(registry, collector)
+    },
+    noteBatch: createBatchObserver(registry),
+    observe: (app) => {
+      observeRequests(app, registry)
+      observeSuccess(app, registry, now)
+    },
     render: () => registry.metrics(),
     contentType: registry.contentType,
-    observe: (app) => observe(app, registry),
   }
 }
 
-/** A count kept elsewhere: only its growth since the last reading is added. */
-function addCounter(registry: Registry, name: string, help: string, read: () => number): void {
+function addCollector(registry: Registry, { name, help, kind, read }: Collector): void {
   let last = 0
+  const figure = { name, help, registers: [registry] }
+  if (kind !== 'counter') {
+    new Gauge({
+      ...figure,
+      collect() {
+        this.set(read())
+      },
+    })
+    return
+  }
   new Counter({
-    name,
-    help,
-    registers: [registry],
+    ...figure,
+    // a count kept elsewhere: only its growth since the last reading is added
     collect() {
       const count = read()
       if (count > last) this.inc(count - last)
@@ -63,7 +77,32 @@ function addCounter(registry: Registry, name: string, help: string, read: () => 
   })
 }
 
-function observe(app: App, registry: Registry): void {
+function createBatchObserver(registry: Registry): Metrics['noteBatch'] {
+  const sizes = new Histogram({
+    name: 'ledger_batch_operations',
+    help: 'Operations in one batch of the ledger',
+    buckets: BATCH_BUCKETS,
+    registers: [registry],
+  })
+  const durations = new Histogram({
+    name: 'ledger_commit_duration_seconds',
+    help: 'Time from sending a batch to its durable commit',
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: [registry],
+  })
+  const refused = new Counter({
+    name: 'ledger_refused_accounts_total',
+    help: 'Accounts of batches that had moved meanwhile and were decided again',
+    registers: [registry],
+  })
+  return ({ operations, durationMs, refusedAccounts }) => {
+    sizes.observe(operations)
+    durations.observe(durationMs / 1000)
+    if (refusedAccounts > 0) refused.inc(refusedAccounts)
+  }
+}
+
+function observeRequests(app: App, registry: Registry): void {
   const latency = new Histogram({
     name: 'http_request_duration_seconds',
     help: 'Time from the request to the end of its reply',
@@ -93,21 +132,56 @@ function observe(app: App, registry: Registry): void {
   })
 }
 
+type Slot = { minute: number; done: number; failed: number }
+
+/** A refusal is an answer; only what we failed to do (5xx) counts as failed. */
+function observeSuccess(app: App, registry: Registry, now: () => number): void {
+  const slots: Slot[] = []
+  app.addHook('onResponse', (request, reply, done) => {
+    const rule = request.routeOptions.config.audit
+    if (rule?.record === 'ledger') {
+      const minute = Math.floor(now() / MINUTE_MS)
+      let slot = slots.at(-1)
+      if (slot?.minute !== minute) {
+        slot = { minute, done: 0, failed: 0 }
+        slots.push(slot)
+        if (slots.length > RATE_MINUTES) slots.shift()
+      }
+      if (reply.statusCode >= 500) slot.failed += 1
+      else slot.done += 1
+    }
+    done()
+  })
+  new Gauge({
+    name: 'transaction_success_rate',
+    help: 'Share of ledger writes of the last hour that were answered; 1 when idle',
+    registers: [registry],
+    collect() {
+      const since = Math.floor(now() / MINUTE_MS) - RATE_MINUTES
+      const recent = slots.filter(({ minute }) => minute > since)
+      const failed = recent.reduce((sum, slot) => sum + slot.failed, 0)
+      const all = recent.reduce((sum, slot) => sum + slot.done + slot.failed, 0)
+      this.set(all === 0 ? 1 : (all - failed) / all)
+    },
+  })
+}
+
 /** The route a scraper reads. */
 export function metricsRoute(app: App, metrics: Metrics): void {
-  app.get(
-    '/metrics',
-    {
-      config: { access: 'credits:read' },
-      schema: {
-        operationId: 'getMetrics',
-        tags: ['Operations'],
-        summary: 'Metrics for Prometheus',
-        description:
-          'Request rates and latencies by route, the work in hand of the ledger, the connection ' +
-          'pool, and the process itself, in the text format of Prometheus.',
-      },
-    },
-    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()),
+  app.get('/metrics', getMetrics, async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.render()),
   )
 }
+
+const getMetrics = contract({
+  config: { access: 'credits:read' },
+  schema: {
+    operationId: 'getMetrics',
+    tags: ['Operations'],
+    summary: 'Metrics for Prometheus',
+    description:
+      'Request rates and latencies by route, batches and commit times of the ledger, the ' +
+      'connection pool, and the process itself, in the text format of Prometheus.',
+    produces: ['text/plain'],
+  },
+})

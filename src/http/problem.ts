@@ -52,8 +52,8 @@ export function toProblem(error: AppError, place: Place): Problem {
 export function problemHeaders(error: AppError): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': PROBLEM_TYPE }
   if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="creditd"'
-  if (error.status === 503) headers['retry-after'] = String(RETRY_AFTER_SECONDS)
-  const { allow } = error.fields
+  const { allow, retryAfterSeconds = RETRY_AFTER_SECONDS } = error.fields
+  if (error.status === 503) headers['retry-after'] = String(retryAfterSeconds)
   if (error.status === 405 && Array.isArray(allow)) headers.allow = allow.join(', ')
   return headers
 }

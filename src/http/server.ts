@@ -24,7 +24,7 @@ export type HttpDeps = {
   readonly audit: AuditSink
   readonly metrics: Metrics
   /** Which proxies' forwarded headers count. */
-  readonly trustProxy: boolean | string | readonly string[]
+  readonly trustProxy: boolean | number | readonly string[]
   readonly serializer: SerializerMode
   /** Begins the ids of requests, so that those of several instances differ. */
   readonly requestIdPrefix: string
@@ -76,5 +76,9 @@ function decorate(app: App): void {
   })
 }
 
-const trustOf = (trust: HttpDeps['trustProxy']): boolean | string | string[] =>
-  typeof trust === 'object' ? [...trust] : trust
+/** A number is how many proxies stand before us; the framework itself would trust none of them. */
+function trustOf(trust: HttpDeps['trustProxy']) {
+  if (typeof trust === 'boolean') return trust
+  if (typeof trust !== 'number') return [...trust]
+  return (_address: string, hop: number) => hop < trust
+}

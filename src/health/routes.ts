@@ -1,0 +1,45 @@
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { contract } from '../http/route.js'
+import * as schema from './schema.js'
+import type { Health } from './service.js'
+
+const tags = ['Operations']
+
+export const healthRoutes: FastifyPluginAsyncZod<{ health: Health }> = async (app, { health }) => {
+  app.get('/health', getHealth, async () => health.live())
+
+  app.get('/health/ready', getReadiness, async (_request, reply) => {
+    const { status, ...readiness } = await health.ready()
+    reply.header('cache-control', 'no-store')
+    if (status === 'ok' || status === 'degraded') {
+      return reply.code(200).send({ ...readiness, status })
+    }
+    return reply
+      .code(503)
+      .header('retry-after', '1')
+      .send({ ...readiness, status })
+  })
+}
+
+const getHealth = contract({
+  config: { access: 'public' },
+  schema: {
+    operationId: 'getHealth',
+    tags,
+    summary: 'Whether the process lives',
+    description: 'Answers at once and asks nothing else; for restarting a process that hangs.',
+    response: { 200: schema.liveness },
+  },
+})
+
+const getReadiness = contract({
+  config: { access: 'public' },
+  schema: {
+    operationId: 'getReadiness',
+    tags,
+    summary: 'Whether work is taken',
+    description:
+      'Asks what the service depends on and answers within two seconds; for load balancers.',
+    response: { 200: schema.ready, 503: schema.notReady },
+  },
+})

@@ -1,0 +1,77 @@
+/** Whoever asks how we are is answered within this time, whatever hangs. */
+const DEADLINE_MS = 2_000
+
+export type Check = {
+  readonly name: string
+  /** Whether the service can not serve without it. */
+  readonly isVital: boolean
+  /** Ends well when all is well; throws otherwise. */
+  readonly probe: () => Promise<unknown>
+}
+
+export type HealthDeps = {
+  readonly checks: readonly Check[]
+  readonly version: string
+  /** Whether the service has been told to stop: then it takes no new work. */
+  readonly isStopping: () => boolean
+  /** A monotonic clock in ms. */
+  readonly monotonicMs: () => number
+}
+
+export type CheckResult = { readonly status: 'ok' | 'failed'; readonly latencyMs: number }
+export type Readiness = {
+  /** `degraded`: something is amiss, and yet every call is served. */
+  readonly status: 'ok' | 'degraded' | 'unavailable' | 'stopping'
+  readonly version: string
+  readonly checks: Readonly<Record<string, CheckResult>>
+}
+
+export type Health = {
+  live(): { readonly status: 'ok'; readonly version: string }
+  /** Whether work can be taken; asks everything it depends on, for at most 2 s. */
+  ready(): Promise<Readiness>
+}
+
+export function createHealth({ checks, version, isStopping, monotonicMs }: HealthDeps): Health {
+  async function run({ probe }: Check): Promise<CheckResult> {
+    const startedMs = monotonicMs()
+    const isWell = await withinDeadline(probe)
+    const latencyMs = Math.round((monotonicMs() - startedMs) * 10) / 10
+    return { status: isWell ? 'ok' : 'failed', latencyMs }
+  }
+
+  return {
+    live: () => ({ status: 'ok', version }),
+    async ready() {
+      if (isStopping()) return { status: 'stopping', version, checks: {} }
+      const results = await Promise.all(
+        checks.map(async (check) => ({ check, result: await run(check) })),
+      )
+      const failed = results.filter(({ result }) => result.status === 'failed')
+      const isVital = failed.some(({ check }) => check.isVital)
+      const troubled = isVital ? 'unavailable' : 'degraded'
+      return {
+        status: failed.length === 0 ? 'ok' : troubled,
+        version,
+        checks: Object.fromEntries(results.map(({ check, result }) => [check.name, result])),
+      }
+    },
+  }
+}
+
+/** False when the probe fails or takes too long; then nobody waits for it any more. */
+async function withinDeadline(probe: () => Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), DEADLINE_MS)
+  })
+  const probing = Promise.resolve()
+    .then(probe)
+    .then(
+      () => true,
+      () => false,
+    )
+  const isWell = await Promise.race([probing, deadline])
+  clearTimeout(timer)
+  return isWell
+}
