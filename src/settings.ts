@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { DatabaseSetupError } from './db/setup-error.js'
 import { checkSchemaName, parseDatabaseUrl } from './db/url.js'
 
-export type TrustProxy = boolean | number | readonly string[]
+export type TrustProxy = boolean | readonly string[]
 
 export type Setting<S extends z.ZodType = z.ZodType> = {
   readonly schema: S
@@ -57,7 +57,6 @@ const checkedBy = (check: (text: string) => unknown) =>
 
 const parseTrust = (text: string): TrustProxy | null => {
   if (text === 'true' || text === 'false') return text === 'true'
-  if (/^\d{1,2}$/.test(text)) return Number(text)
   const ranges = text.split(',').map((range) => range.trim())
   return ranges.every(isRange) ? ranges : null
 }
@@ -73,7 +72,8 @@ const isRange = (text: string): boolean => {
 const trustProxy = z.string().transform((text, context): TrustProxy => {
   const trust = parseTrust(text)
   if (trust !== null) return trust
-  const message = 'must be true, false, a number of hops, or addresses and ranges: 10.0.0.0/8, ::1'
+  const message =
+    'must be true, false, or addresses and ranges such as 10.0.0.0/8, ::1, uniquelocal'
   context.issues.push({ code: 'custom', message, input: undefined })
   return z.NEVER
 })
@@ -89,7 +89,7 @@ export const SETTINGS = {
   HOST: setting(z.string().default('0.0.0.0'), 'Address to listen on'),
   TRUST_PROXY: setting(
     trustProxy.default(false),
-    'Whose X-Forwarded-* headers count: false, number of proxies, or their addresses and ranges',
+    'Whose X-Forwarded-* headers count: false, true, or the addresses and ranges of your proxies',
   ),
   LOG_LEVEL: setting(
     oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

@@ -17,6 +17,8 @@ export type EmbeddedOptions = {
   readonly log: Pick<BaseLogger, 'info' | 'warn' | 'error'>
   /** The cluster can not be ours any longer: the service must stop. */
   readonly onLost: (error: Error) => void
+  /** Whether to use the server beside an owner that is alive, instead of being refused. */
+  readonly joinsOwner?: boolean | undefined
 }
 
 export type EmbeddedDatabase = {
@@ -39,6 +41,7 @@ const OWNER_LOCK = 0x6f776e72
 
 /** The lock of a killed owner goes within milliseconds; whoever has it after this is alive. */
 const OWNER_WAIT_MS = 3_000
+const JOIN_WAIT_MS = 200
 
 /** Replaying the log after a crash takes as long as there is log to replay. */
 const START_DEADLINE_MS = 300_000
@@ -55,14 +58,18 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedD
   const running = findPostmaster(cluster)
   const port = running?.port ?? (await findFreePort())
   const owner = await own(cluster, port, options)
-  await createDatabase(owner.session)
-  const watch = watchOver(cluster, owner, options)
-  return {
+  const facts = {
     url: urlOf(cluster, owner.port, DATABASE),
     directory: cluster.data,
     majorVersion: cluster.majorVersion,
     isNew: cluster.isNew,
     wasAdopted: owner.wasAdopted,
+  }
+  if (!owner.session) return { ...facts, stop: async () => {} }
+  await createDatabase(owner.session)
+  const watch = watchOver(cluster, { ...owner, session: owner.session }, options)
+  return {
+    ...facts,
     stop: async () => {
       await watch.stop()
       await stopPostmaster(cluster)
@@ -71,18 +78,21 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedD
 }
 
 type Owner = {
-  readonly session: pg.Client
+  /** null: somebody else owns it and we use it beside them. */
+  readonly session: pg.Client | null
   readonly port: number
   readonly wasAdopted: boolean
 }
+
+type Owned = Owner & { readonly session: pg.Client }
 
 /** A running server with our lock on it. */
 const own = async (cluster: Cluster, port: number, options: EmbeddedOptions): Promise<Owner> => {
   const running = findPostmaster(cluster)
   if (running) {
     const session = await connect(cluster, running.port, () => null)
-    await takeLock(session, cluster)
-    return { session, port: running.port, wasAdopted: true }
+    const isOurs = await takeLock(session, cluster, options.joinsOwner ?? false)
+    return { session: isOurs ? session : null, port: running.port, wasAdopted: isOurs }
   }
   if (removeStalePidFile(cluster)) {
     options.log.warn({ directory: cluster.data }, 'removed the pid file of a server that is gone')
@@ -90,8 +100,8 @@ const own = async (cluster: Cluster, port: number, options: EmbeddedOptions): Pr
   const failure = launchPostmaster(cluster, port)
   try {
     const session = await connect(cluster, port, failure)
-    await takeLock(session, cluster)
-    return { session, port, wasAdopted: false }
+    const isOurs = await takeLock(session, cluster, options.joinsOwner ?? false)
+    return { session: isOurs ? session : null, port, wasAdopted: false }
   } catch (error) {
     // another service may have started it in the same moment: then it is that one's
     if (failure() === null || !findPostmaster(cluster)) throw error
@@ -129,18 +139,24 @@ const connect = async (
   }
 }
 
-const takeLock = async (session: pg.Client, cluster: Cluster): Promise<void> => {
-  const endMs = performance.now() + OWNER_WAIT_MS
+/** Whether the lock is ours; with `joinsOwner` it need not be. */
+const takeLock = async (
+  session: pg.Client,
+  cluster: Cluster,
+  joinsOwner: boolean,
+): Promise<boolean> => {
+  const endMs = performance.now() + (joinsOwner ? JOIN_WAIT_MS : OWNER_WAIT_MS)
   for (;;) {
     const { rows } = await session.query<{ taken: boolean }>(
       'select pg_try_advisory_lock($1) as taken',
       [OWNER_LOCK],
     )
-    if (rows[0]?.taken) return
+    if (rows[0]?.taken) return true
     if (performance.now() > endMs) break
     await sleep(POLL_MS)
   }
   await session.end()
+  if (joinsOwner) return false
   throw new DatabaseSetupError(
     `another creditd is using the embedded PostgreSQL in ${cluster.data}: stop it, ` +
       'give this one a DATA_DIR of its own, or let both use one server by DATABASE_URL',
@@ -155,7 +171,7 @@ const createDatabase = async (session: pg.Client): Promise<void> => {
 }
 
 /** Starts the server again whenever the owner's session ends by itself. */
-const watchOver = (cluster: Cluster, first: Owner, options: EmbeddedOptions) => {
+const watchOver = (cluster: Cluster, first: Owned, options: EmbeddedOptions) => {
   let session = first.session
   let isStopping = false
   const follow = (current: pg.Client): void => {
@@ -172,9 +188,9 @@ const watchOver = (cluster: Cluster, first: Owner, options: EmbeddedOptions) => 
         // a back end killed on its own makes the server restart itself; let it
         await sleep(RESTART_PAUSE_MS)
         if (isStopping) return
-        const owner = await own(cluster, first.port, options)
+        const owner = await own(cluster, first.port, { ...options, joinsOwner: false })
         options.log.warn({ directory: cluster.data }, 'the embedded PostgreSQL runs again')
-        return follow(owner.session)
+        if (owner.session) return follow(owner.session)
       } catch (error) {
         if (isOwnedByAnother(error)) return options.onLost(error as Error)
         options.log.error({ err: error }, 'the embedded PostgreSQL does not start')
