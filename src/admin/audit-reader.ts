@@ -45,12 +45,18 @@ type Wanted = {
   readonly count: number
 }
 
-export function createAuditReader(deps: {
+export type AuditReaderDeps = {
   readonly orm: NodePgDatabase
   readonly now: () => number
-}): AuditReader {
+  /** Writes what waits here, so that callers see what they have just done. */
+  readonly flush: () => Promise<void>
+}
+
+export function createAuditReader(deps: AuditReaderDeps): AuditReader {
   return {
     async list({ accountId, action, status, from, to, cursor, limit }) {
+      // the log can be read although it can not be written
+      await deps.flush().catch(() => {})
       const after = decodeCursor(cursor, isPosition)
       const end = Math.min(msOf(to) ?? deps.now(), after?.ms ?? Number.POSITIVE_INFINITY)
       const scope = { accountId, action, status, fromMs: msOf(from), toMs: end }

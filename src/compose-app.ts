@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { findKey } from './admin/api-keys.js'
+import { createAuditReader } from './admin/audit-reader.js'
+import { type AuditWriter, createAuditWriter } from './admin/audit-writer.js'
+import { createKeys } from './admin/keys.js'
+import type { Admin } from './admin/routes.js'
+import { buildApp } from './app.js'
+import type { Core } from './compose.js'
+import { type Credits, createCredits } from './credits/credits.js'
+import { createCatalogue } from './credits/prices/catalogue.js'
+import { createPriceStore } from './credits/prices/store.js'
+import { createHealth, type Health } from './health/service.js'
+import { type Authenticator, createAuthenticator } from './http/auth.js'
+import { createIdempotencyRecords, type IdempotencyRecords } from './http/idempotency.js'
+import type { Metrics } from './http/metrics.js'
+import { createOnce } from './http/once.js'
+import type { App } from './http/route.js'
+import { canonicalJson, digestOf } from './ledger/ids.js'
+import { type Verification, verify } from './ledger/verify.js'
+
+export type AppOptions = {
+  readonly metrics: Metrics
+  readonly version: string
+  /** Whether the service has been told to stop: then it is not ready for new callers. */
+  readonly isStopping: () => boolean
+}
+
+export type ComposedApp = {
+  readonly app: App
+  /** Answers what was accepted and writes what waits; what is below stays open. */
+  close(): Promise<void>
+}
+
+/** Everything above the core: the features' services, the routes over them, and their jobs. */
+export const composeApp = async (core: Core, options: AppOptions): Promise<ComposedApp> => {
+  const { config, log, now } = core
+  const { metrics, version } = options
+  const audit = composeAudit(core)
+  const authenticator = createAuthenticator({
+    findKey: (digest) => findKey(core.db.orm, digest),
+    configuredKey: config.apiKey,
+    now,
+  })
+  const records = createIdempotencyRecords({
+    orm: core.db.orm,
+    now,
+    newId: core.newId,
+    sleep,
+    ttlMs: config.idempotencyTtlSeconds * 1000,
+  })
+  const digest = (...values: readonly unknown[]) => digestOf(...values.map(canonicalJson))
+  const reconcile = composeReconcile(core, metrics)
+  addJobs(core, records, reconcile)
+  const app = await buildApp({
+    http: {
+      logger: log,
+      authenticator,
+      audit,
+      metrics,
+      trustProxy: config.http.trustProxy,
+      serializer: config.hasStrictReplies ? 'strict' : 'fast',
+      requestIdPrefix: core.instanceId.slice(0, 8),
+      version,
+    },
+    once: createOnce({ records, digest }),
+    credits: composeCredits(core, audit),
+    admin: { ...composeAdmin(core, authenticator, audit), reconcile },
+    health: composeHealth(core, options),
+  })
+  const close = async () => {
+    await app.close()
+    await audit.close()
+  }
+  return { app, close }
+}
+
+const composeCredits = (core: Core, audit: AuditWriter): Credits =>
+  createCredits({
+    ...core,
+    orm: core.db.orm,
+    catalogue: createCatalogue({
+      store: createPriceStore(core.db),
+      now: () => performance.now(),
+      sleep,
+    }),
+    audit,
+    signupBonus: core.config.signupBonusCredits,
+    onDefect: (error, requestId) => core.log.error({ err: error, requestId }, 'operation failed'),
+  })
+
+const composeAudit = ({ db, log, newId, now }: Core): AuditWriter =>
+  createAuditWriter({
+    orm: db.orm,
+    newId,
+    now,
+    onTrouble: ({ error, lost }) =>
+      log.warn({ err: error, lost }, 'the audit log can not be written for now'),
+  })
+
+const composeAdmin = (
+  core: Core,
+  authenticator: Authenticator,
+  audit: AuditWriter,
+): Omit<Admin, 'reconcile'> => ({
+  keys: createKeys({
+    ...core,
+    randomBytes,
+    prefix: core.config.apiKeyPrefix,
+    hasConfiguredKey: core.config.apiKey !== null,
+    forget: authenticator.forget,
+  }),
+  audit: createAuditReader({ orm: core.db.orm, now: core.now, flush: audit.flush }),
+})
+
+const composeHealth = (core: Core, { version, isStopping }: AppOptions): Health =>
+  createHealth({
+    checks: [{ name: 'database', isVital: true, probe: () => core.db.pool.query('select 1') }],
+    version,
+    isStopping,
+    monotonicMs: () => performance.now(),
+  })
+
+/** What the last look at all accounts found stays visible as a metric. */
+const composeReconcile = (core: Core, metrics: Metrics): Admin['reconcile'] => {
+  let last: Verification | null = null
+  metrics.collect([
+    {
+      name: 'credit_balance_mismatches',
+      help: 'What the last reconciliation of all accounts by this instance found; 0 before any',
+      read: () => last?.mismatches.length ?? 0,
+    },
+  ])
+  return async (accountId) => {
+    const found = await verify(core.db.pool, accountId)
+    if (accountId === null) last = found
+    return found
+  }
+}
+
+const addJobs = (
+  { jobs, log, now }: Core,
+  records: IdempotencyRecords,
+  reconcile: Admin['reconcile'],
+): void => {
+  jobs.add({
+    name: 'idempotency.cleanup',
+    cron: '23 3 * * *',
+    timeoutMs: 10 * 60_000,
+    async run() {
+      const outcome = `${await records.cleanUp(now())} idempotency records deleted`
+      log.info(outcome)
+      return outcome
+    },
+  })
+  jobs.add({
+    name: 'ledger.reconcile',
+    cron: '41 * * * *',
+    timeoutMs: 10 * 60_000,
+    async run() {
+      const { accounts, mismatches } = await reconcile(null)
+      if (mismatches.length > 0) log.error({ mismatches }, 'the books do not agree')
+      return `${accounts} accounts, ${mismatches.length} mismatches`
+    },
+  })
+}
