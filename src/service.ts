@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { findKey } from './admin/api-keys.js'
 import { type Core, type CoreDeps, composeCore } from './compose.js'
+import { type ComposedApp, composeApp } from './compose-app.js'
 import { collectorsOf } from './compose-metrics.js'
 import type { Config } from './config.js'
-import { createAuthenticator } from './http/auth.js'
-import { createMetrics, type Metrics, metricsRoute } from './http/metrics.js'
+import { createMetrics, type Metrics } from './http/metrics.js'
 import type { App } from './http/route.js'
-import { createHttpServer } from './http/server.js'
 
 export type ServiceDeps = {
   readonly config: Config
@@ -39,7 +37,7 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
   const core = await composeCore({ ...deps, onBatch: metrics.noteBatch })
   let closing: Promise<void> | undefined
   const isStopping = () => closing !== undefined
-  const app = await composeApp(core, metrics, isStopping).catch(async (error) => {
+  const { app, close: closeApp } = await serve(core, metrics, isStopping).catch(async (error) => {
     await core.close()
     throw error
   })
@@ -47,7 +45,7 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
     log.info({ delayMs: config.shutdown.delayMs }, 'stopping')
     // load balancers see that it is not ready, and send no more, while it still answers
     await deps.sleep(config.shutdown.delayMs)
-    await app.close()
+    await closeApp()
     await core.close()
     log.info('stopped')
   }
@@ -68,32 +66,19 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
   }
 }
 
-const composeApp = async (
+/** The routes over the core, as far as the life of the process touches them. */
+const serve = async (
   core: Core,
   metrics: Metrics,
   isStopping: () => boolean,
-): Promise<App> => {
-  const { config, log, db, now } = core
+): Promise<ComposedApp> => {
   metrics.collect(collectorsOf(core))
-  const app = await createHttpServer({
-    logger: log,
-    authenticator: createAuthenticator({
-      findKey: (digest) => findKey(db.orm, digest),
-      configuredKey: config.apiKey,
-      now,
-    }),
-    audit: { record: (entry) => log.info({ audit: entry }, 'audit') },
-    metrics,
-    trustProxy: config.http.trustProxy,
-    serializer: config.hasStrictReplies ? 'strict' : 'fast',
-    requestIdPrefix: core.instanceId.slice(0, 8),
-    version,
-  })
-  app.addHook('onSend', async (_request, reply) => {
+  const composed = await composeApp(core, { metrics, version, isStopping })
+  composed.app.addHook('onSend', (_request, reply, payload, done) => {
     // clients that keep connections open must not find them closed under their next request
     if (isStopping()) reply.header('connection', 'close')
+    done(null, payload)
   })
-  metricsRoute(app, metrics)
-  await app.ready()
-  return app
+  await composed.app.ready()
+  return composed
 }
