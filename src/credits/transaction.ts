@@ -55,7 +55,8 @@ export const transaction = z
     balanceAfter: amount,
     grants: z.array(grantPart).meta({
       description:
-        'Which grants gave (negative) or took (positive) how much; of a hold, what it reserves.',
+        'How much each grant gave, or took when `amount` is positive; of a hold, what it ' +
+        'reserves. They add up to the size of `amount`.',
     }),
     metadata: storedMetadata,
     createdAt: timestamp,
@@ -84,7 +85,7 @@ export const transaction = z
         amount: -10,
         balanceBefore: 100,
         balanceAfter: 90,
-        grants: [{ grantId: 'gr_Mzp1c2VyLTQy', source: 'bonus', amount: -10 }],
+        grants: [{ grantId: 'gr_Mzp1c2VyLTQy', source: 'bonus', amount: 10 }],
         metadata: { conversation: 'c-17' },
         createdAt: '2026-11-21T09:30:00.000Z',
       },
@@ -115,7 +116,7 @@ export const grantsOf = (accountId: string, parts: readonly LotPart[]) =>
   parts.map((part) => ({
     grantId: encodeId('gr', accountId, part.grantSeq),
     source: part.source,
-    amount: part.amount,
+    amount: Math.abs(part.amount),
   }))
 
 const HOLD_STATUS: Partial<Record<TransactionType, HoldStatus>> = {
