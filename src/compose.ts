@@ -175,7 +175,9 @@ const ensureFirstKey = async (
 ): Promise<void> => {
   if (config.apiKey !== null || (await hasKeys(db.orm))) return
   if (!embedded) {
-    log.warn('there is no API key yet: set CREDITD_API_KEY, or run "creditd keys:create"')
+    log.warn(
+      'there is no API key yet: set CREDITD_API_KEY, or run "creditd keys create --name first"',
+    )
     return
   }
   const { apiKeyPrefix: prefix } = config

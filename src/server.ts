@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import { type Config, ConfigError, loadConfig } from './config.js'
-import { DatabaseSetupError } from './db/setup-error.js'
+import { type Config, loadConfig } from './config.js'
+import { explain } from './explain.js'
 import { createLog } from './log.js'
 import { createService, type Service } from './service.js'
 
@@ -81,15 +81,6 @@ const stopGracefully = (
 const loggerOf = (log: Logger) => ({
   error: (message?: unknown) => log.error({ err: message }, 'the stop did not go well'),
 })
-
-/** What the operator can mend is told in a line or two; anything else with all there is to know. */
-const explain = (error: unknown): string => {
-  if (error instanceof ConfigError || error instanceof DatabaseSetupError) return error.message
-  const { code, port } = error as { code?: string; port?: number }
-  if (code === 'EADDRINUSE') return `port ${port} is in use: set PORT to another one`
-  if (code === 'EACCES') return `port ${port} may not be opened: set PORT to 1024 or above`
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
-}
 
 main().catch((error) => {
   process.stderr.write(`creditd: ${explain(error)}\n`)

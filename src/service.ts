@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { type Core, type CoreDeps, composeCore } from './compose.js'
 import { type ComposedApp, composeApp } from './compose-app.js'
@@ -6,6 +5,7 @@ import { collectorsOf } from './compose-metrics.js'
 import type { Config } from './config.js'
 import { createMetrics, type Metrics } from './http/metrics.js'
 import type { App } from './http/route.js'
+import { VERSION } from './version.js'
 
 export type ServiceDeps = {
   readonly config: Config
@@ -26,10 +26,6 @@ export type Service = {
   close(): Promise<void>
 }
 
-const { version } = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-) as { version: string }
-
 /** The whole service, ready to listen. */
 export const createService = async (deps: ServiceDeps): Promise<Service> => {
   const { config, log } = deps
@@ -45,8 +41,11 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
     log.info({ delayMs: config.shutdown.delayMs }, 'stopping')
     // load balancers see that it is not ready, and send no more, while it still answers
     await deps.sleep(config.shutdown.delayMs)
-    await closeApp()
-    await core.close()
+    try {
+      await closeApp()
+    } finally {
+      await core.close()
+    }
     log.info('stopped')
   }
   return {
@@ -73,11 +72,10 @@ const serve = async (
   isStopping: () => boolean,
 ): Promise<ComposedApp> => {
   metrics.collect(collectorsOf(core))
-  const composed = await composeApp(core, { metrics, version, isStopping })
-  composed.app.addHook('onSend', (_request, reply, payload, done) => {
-    // clients that keep connections open must not find them closed under their next request
-    if (isStopping()) reply.header('connection', 'close')
-    done(null, payload)
+  const composed = await composeApp(core, { metrics, version: VERSION, isStopping })
+  // clients that keep connections open must not find them closed under their next request
+  composed.app.server.prependListener('request', (_request, response) => {
+    if (isStopping()) response.setHeader('connection', 'close')
   })
   await composed.app.ready()
   return composed

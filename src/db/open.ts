@@ -66,6 +66,10 @@ const IDLE_CONNECTION_MS = 60_000
 
 const RETRY_PAUSE_MS = 500
 
+/** Connections say goodbye within milliseconds, unless the network is gone. */
+const CLOSE_WAIT_MS = 1_000
+const CLOSE_POLL_MS = 2
+
 /** bigint columns hold at most 2^53-1; anything larger is refused rather than rounded. */
 const parseInt8 = (text: string): number => {
   const value = Number(text)
@@ -87,18 +91,27 @@ export const openDatabase = async (options: DatabaseOptions): Promise<Database> 
     options.log.warn({ parameters: url.ignored }, 'parameters of DATABASE_URL without effect here')
   }
   const description = describeDatabaseUrl(url, schema)
-  const pool = createPool(url, schema, options)
+  const { pool, close } = createPool(url, schema, options)
   try {
     const current = await waitUntilUsable(pool, description, options)
-    const close = onceOnly(() => pool.end())
-    return { pool, orm: drizzle(pool), description, schema: schema ?? current, close }
+    return {
+      pool,
+      orm: drizzle(pool),
+      description,
+      schema: schema ?? current,
+      close: onceOnly(close),
+    }
   } catch (error) {
-    await pool.end()
+    await close()
     throw error
   }
 }
 
-const createPool = (url: DatabaseUrl, schema: string | null, options: DatabaseOptions): pg.Pool => {
+const createPool = (
+  url: DatabaseUrl,
+  schema: string | null,
+  options: DatabaseOptions,
+): { pool: pg.Pool; close: () => Promise<void> } => {
   const ring = createEndpointRing(endpointsOf(url))
   const poolTimeoutMs = options.poolTimeoutMs ?? url.poolTimeoutMs ?? DEFAULTS.poolTimeoutMs
   const connectTimeoutMs = url.connectTimeoutMs ?? DEFAULTS.connectTimeoutMs
@@ -124,25 +137,36 @@ const createPool = (url: DatabaseUrl, schema: string | null, options: DatabaseOp
     ...(schema !== null && { options: `-c search_path=${schema}` }),
   }
   const pool = new GuardedPool(config, ring)
-  watchPool(pool, options)
-  return pool
+  return { pool, close: watchPool(pool, options) }
 }
 
-const watchPool = (pool: pg.Pool, options: DatabaseOptions): void => {
+/** Gives what closes the pool: pg's own end() is done before the connections are. */
+const watchPool = (pool: pg.Pool, options: DatabaseOptions): (() => Promise<void>) => {
   const slowQueries = {
     thresholdMs: options.slowQueryMs ?? DEFAULTS.slowQueryMs,
     log: options.log,
     now: () => performance.now(),
   }
+  const open = new Set<pg.PoolClient>()
+  let isClosing = false
   const onError = (error: Error) => {
+    if (isClosing) return
     options.log.warn({ reason: error.message }, 'a database connection was lost')
   }
   pool.on('connect', (client) => {
+    open.add(client)
+    client.once('end', () => open.delete(client))
     // the pool listens while a connection is idle only; lost in between, it would end the process
     client.on('error', onError)
     watchSlowQueries(client, slowQueries)
   })
   pool.on('error', () => {})
+  return async () => {
+    isClosing = true
+    await pool.end()
+    const endMs = performance.now() + CLOSE_WAIT_MS
+    while (open.size > 0 && performance.now() < endMs) await sleep(CLOSE_POLL_MS)
+  }
 }
 
 const waitUntilUsable = async (

@@ -1,0 +1,239 @@
+#!/usr/bin/env node
+import { randomBytes, randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs, runMain } from 'citty'
+import { createKey } from './admin/api-keys.js'
+import { openForCommand } from './compose.js'
+import { type Config, describeConfig, loadConfig } from './config.js'
+import { migrateDown, migrateUp, migrationStatus } from './db/migrate.js'
+import type { Database } from './db/open.js'
+import { DatabaseSetupError } from './db/setup-error.js'
+import { explain } from './explain.js'
+import { SCOPES, type Scope } from './http/actor.js'
+import { verify } from './ledger/verify.js'
+import { createLog } from './log.js'
+import { checkDatabase, type Finding } from './operations/check-database.js'
+import { resetDatabase } from './operations/reset-database.js'
+import { VERSION } from './version.js'
+
+const DAY_MS = 86_400_000
+
+const json = { type: 'boolean', description: 'Print JSON' } as const
+const yes = { type: 'boolean', description: 'Do it without being asked again' } as const
+
+type Context<T extends ArgsDef> = { args: ParsedArgs<T>; config: Config }
+
+/** Runs with the settings of the environment; what fails is told in a line, and exits with 1. */
+const command = <const T extends ArgsDef>(
+  description: string,
+  args: T,
+  act: (context: Context<T>) => Promise<boolean>,
+): CommandDef<T> =>
+  defineCommand({
+    meta: { description },
+    args,
+    async run(context) {
+      try {
+        refuseUnknown(context.rawArgs, args)
+        const config = loadConfig(process.env)
+        const isWell = await act({ args: context.args as ParsedArgs<T>, config })
+        process.exitCode = isWell ? 0 : 1
+      } catch (error) {
+        console.error(`creditd: ${explain(error)}`)
+        process.exitCode = 1
+      }
+    },
+  })
+
+/** A mistyped option must not run the command as if it had not been there. */
+const refuseUnknown = (rawArgs: readonly string[], args: ArgsDef): void => {
+  for (const arg of rawArgs.filter((text) => text.startsWith('-'))) {
+    const name = arg.replace(/^--?(no-)?/, '').replace(/=.*/, '')
+    const camel = name.replace(/-(\w)/g, (_match, letter: string) => letter.toUpperCase())
+    if (!(camel in args) && !(name in args)) throw new DatabaseSetupError(`unknown option ${arg}`)
+  }
+}
+
+/** With the database, which the command alone may make when there is none yet. */
+const withDatabase = async <T>(
+  config: Config,
+  act: (db: Database) => Promise<T>,
+  options: { readonly mayCreate: boolean } = { mayCreate: false },
+): Promise<T> => {
+  const { url } = config.database
+  if (url === null && !options.mayCreate && !existsSync(join(config.dataDirectory, 'postgres'))) {
+    throw new DatabaseSetupError(
+      `DATABASE_URL is not set and there is no embedded database in ${config.dataDirectory} yet: ` +
+        'start creditd first, or run db:migrate',
+    )
+  }
+  const secrets = config.apiKey === null ? [] : [config.apiKey]
+  // standard output belongs to what the command says
+  const log = createLog({ level: 'warn', secrets, destination: process.stderr })
+  const { db, close } = await openForCommand(config, log)
+  try {
+    return await act(db)
+  } finally {
+    await close()
+  }
+}
+
+const show = (value: unknown, lines: readonly string[], asJson: boolean | undefined): void => {
+  console.log(asJson ? JSON.stringify(value, null, 2) : lines.join('\n'))
+}
+
+const configCommand = command(
+  'Print the effective settings, without secrets',
+  { json },
+  async ({ args, config }) => {
+    const settings = describeConfig(config, process.env)
+    const width = Math.max(...settings.map(({ name }) => name.length))
+    const lines = settings.map(({ name, value, isSet }) =>
+      `${name.padEnd(width)}  ${value}${isSet ? '' : '  (default)'}`.trimEnd(),
+    )
+    const values = Object.fromEntries(settings.map(({ name, value }) => [name, value]))
+    show(values, lines, args.json)
+    return true
+  },
+)
+
+const MARKS: Record<Finding['status'], string> = {
+  ok: 'ok     ',
+  warning: 'WARNING',
+  failed: 'FAILED ',
+}
+
+const checkCommand = command(
+  'Look whether the database is all that the service needs',
+  { json },
+  async ({ args, config }) => {
+    const poolSize = config.database.poolSize ?? config.database.defaultPoolSize
+    const findings = await withDatabase(config, (db) => checkDatabase(db, poolSize)).catch(
+      (error): Finding[] => [{ check: 'connection', status: 'failed', detail: explain(error) }],
+    )
+    const isWell = findings.every(({ status }) => status !== 'failed')
+    const lines = findings.map(
+      ({ check, status, detail }) => `${MARKS[status]}  ${check.padEnd(12)}  ${detail}`,
+    )
+    show({ ok: isWell, checks: findings }, lines, args.json)
+    return isWell
+  },
+)
+
+const migrateCommand = command(
+  'Apply the pending migrations',
+  { json },
+  async ({ args, config }) => {
+    const applied = await withDatabase(config, (db) => migrateUp(db), { mayCreate: true })
+    const lines = applied.map((tag) => `applied ${tag}`)
+    show({ applied }, lines.length > 0 ? lines : ['nothing to do'], args.json)
+    return true
+  },
+)
+
+const statusCommand = command(
+  'List the migrations; exits with 1 unless all are applied',
+  { json },
+  async ({ args, config }) => {
+    const migrations = await withDatabase(config, (db) => migrationStatus(db))
+    const lines = migrations.map(
+      ({ tag, state, hasWayBack }) =>
+        `${state.padEnd(8)} ${tag}${hasWayBack ? '' : '  (no way back)'}`,
+    )
+    show({ migrations }, lines, args.json)
+    return migrations.every(({ state }) => state === 'applied')
+  },
+)
+
+const downCommand = command(
+  'Take the newest migrations back',
+  { steps: { type: 'string', description: 'How many', default: '1' }, yes, json },
+  async ({ args, config }) => {
+    if (!/^[1-9]\d{0,3}$/.test(args.steps)) {
+      throw new DatabaseSetupError('--steps must be a whole number from 1')
+    }
+    if (config.isProduction && !args.yes) {
+      throw new DatabaseSetupError('this takes data away; in production say --yes')
+    }
+    const steps = Number(args.steps)
+    const takenBack = await withDatabase(config, (db) => migrateDown(db, { steps }))
+    const lines = takenBack.map((tag) => `took back ${tag}`)
+    show({ takenBack }, lines.length > 0 ? lines : ['nothing to take back'], args.json)
+    return true
+  },
+)
+
+const resetCommand = command(
+  'Drop everything and begin with an empty database; never in production',
+  { yes, json },
+  async ({ args, config }) => {
+    if (config.isProduction) throw new DatabaseSetupError('db:reset is refused in production')
+    if (!args.yes) throw new DatabaseSetupError('this drops all data: say --yes')
+    const applied = await withDatabase(config, resetDatabase)
+    show({ applied }, [`reset: ${applied.length} migrations applied`], args.json)
+    return true
+  },
+)
+
+const reconcileCommand = command(
+  'Compare the books of every account with themselves; exits with 1 if anything differs',
+  { account: { type: 'string', description: 'Of this account only' }, json },
+  async ({ args, config }) => {
+    const found = await withDatabase(config, (db) => verify(db.pool, args.account ?? null))
+    const lines = found.mismatches.map(
+      ({ accountId, check, expected, actual }) =>
+        `${accountId}: ${check}: expected ${expected}, is ${actual}`,
+    )
+    const summary = `${found.accounts} accounts, ${found.mismatches.length} mismatches`
+    show(found, [...lines, summary], args.json)
+    return found.mismatches.length === 0
+  },
+)
+
+const createKeyCommand = command(
+  'Make an API key; it is printed once and never again',
+  {
+    name: { type: 'string', description: 'What it is for', required: true },
+    scopes: { type: 'string', description: `Of ${SCOPES.join(', ')}`, default: 'admin' },
+    days: { type: 'string', description: 'How many days it lasts; for ever when not given' },
+    json,
+  },
+  async ({ args, config }) => {
+    const scopes = args.scopes.split(',').map((scope) => scope.trim())
+    const unknown = scopes.filter((scope) => !SCOPES.includes(scope as Scope))
+    if (unknown.length > 0) {
+      throw new DatabaseSetupError(`unknown scope ${unknown.join(', ')}: ${SCOPES.join(', ')}`)
+    }
+    if (args.days !== undefined && !/^[1-9]\d{0,4}$/.test(args.days)) {
+      throw new DatabaseSetupError('--days must be a whole number from 1')
+    }
+    const expiresAtMs = args.days === undefined ? null : Date.now() + Number(args.days) * DAY_MS
+    const { name } = args
+    const wanted = { name, scopes: scopes as Scope[], prefix: config.apiKeyPrefix, expiresAtMs }
+    const deps = { newId: randomUUID, randomBytes, now: Date.now }
+    const made = await withDatabase(config, (db) => createKey(db.orm, wanted, deps))
+    show(made, [made.key], args.json)
+    return true
+  },
+)
+
+const main = defineCommand({
+  meta: { name: 'creditd', version: VERSION, description: 'The credits back end, for operators' },
+  subCommands: {
+    config: configCommand,
+    'db:check': checkCommand,
+    'db:migrate': migrateCommand,
+    'db:status': statusCommand,
+    'db:down': downCommand,
+    'db:reset': resetCommand,
+    reconcile: reconcileCommand,
+    keys: defineCommand({
+      meta: { description: 'API keys' },
+      subCommands: { create: createKeyCommand },
+    }),
+  },
+})
+
+if (existsSync('.env')) process.loadEnvFile('.env')
+await runMain(main)

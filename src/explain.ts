@@ -1,0 +1,13 @@
+import { ConfigError } from './config.js'
+import { DatabaseSetupError } from './db/setup-error.js'
+
+/** What the operator can mend is told in a line or two, anything else with all there is to know. */
+export const explain = (error: unknown): string => {
+  if (error instanceof ConfigError || error instanceof DatabaseSetupError) return error.message
+  const { code, port } = error as { code?: string; port?: number }
+  if (code === 'EADDRINUSE') return `port ${port} is in use: set PORT to another one`
+  if (code === 'EACCES' && port !== undefined) {
+    return `port ${port} may not be opened by this user: set PORT to 1024 or above`
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
