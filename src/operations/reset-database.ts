@@ -58,10 +58,12 @@ const dropAll = async ({ pool, schema }: Database): Promise<void> => {
   await pool.query(`
     do $$
     declare
-      item record;
+      statements text[];
+      statement text;
     begin
-      for item in
-        select format('drop view %I.%I cascade', schemaname, viewname) as statement
+      -- all at once, before any: what goes along by cascade has no name any more
+      select array_agg(s.text) into statements from (
+        select format('drop view %I.%I cascade', schemaname, viewname) as text
           from pg_views where schemaname = ${name}
         union all
         select format('drop table %I.%I cascade', schemaname, tablename)
@@ -71,11 +73,11 @@ const dropAll = async ({ pool, schema }: Database): Promise<void> => {
           from pg_proc p
           join pg_namespace n on n.oid = p.pronamespace
           left join pg_depend d on d.objid = p.oid and d.deptype = 'e'
-         where n.nspname = ${name} and d.objid is null
-      loop
+         where n.nspname = ${name} and d.objid is null) s;
+      foreach statement in array coalesce(statements, '{}') loop
         begin
-          execute item.statement;
-        exception when undefined_table or undefined_function then
+          execute statement;
+        exception when undefined_table or undefined_function or undefined_object then
           -- gone already, with something it depended on
         end;
       end loop;
