@@ -12,9 +12,12 @@ export function tidy(document: OpenAPIV3_1.Document): OpenAPIV3_1.Document {
   if (!schemas) return document
   const twins = twinsOf(schemas)
   visit(document, (node) => {
-    const { $ref, format, pattern, maximum, minimum } = node
-    const twin = typeof $ref === 'string' ? twins.get($ref) : undefined
+    const { $ref, format, pattern, maximum, minimum, mapping } = node
+    const twin = twinOf(twins, $ref)
     if (twin !== undefined) node.$ref = twin
+    if (isNode(mapping)) {
+      for (const [name, ref] of Object.entries(mapping)) mapping[name] = twinOf(twins, ref) ?? ref
+    }
     if (typeof format === 'string' && typeof pattern === 'string') delete node.pattern
     if (maximum === Number.MAX_SAFE_INTEGER) delete node.maximum
     if (minimum === Number.MIN_SAFE_INTEGER) delete node.minimum
@@ -22,6 +25,12 @@ export function tidy(document: OpenAPIV3_1.Document): OpenAPIV3_1.Document {
   dropUnused(document, schemas)
   return document
 }
+
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const twinOf = (twins: ReadonlyMap<string, string>, ref: unknown): string | undefined =>
+  typeof ref === 'string' ? twins.get(ref) : undefined
 
 /** `XInput` that says what `X` says, strictness aside. */
 function twinsOf(schemas: Record<string, Node>): Map<string, string> {

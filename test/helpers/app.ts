@@ -5,6 +5,7 @@ import { composeApp } from '../../src/compose-app.js'
 import { loadConfig } from '../../src/config.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import type { App } from '../../src/http/route.js'
+import { type ApiDocument, type ContractCheck, createContractCheck } from './contract.js'
 import { freshDatabase, type TestContext } from './database.js'
 
 /** The operator's key of every app under test. */
@@ -28,6 +29,7 @@ export type TestApp = {
   readonly app: App
   readonly core: Core
   readonly url: string
+  /** Sends a request; throws when the OpenAPI document does not allow the reply. */
   call(method: string, path: string, body?: unknown, call?: Call): Promise<Reply>
   /** Opens an account, with credits when asked. */
   open(accountId: string, credits?: number): Promise<void>
@@ -65,12 +67,20 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
     await core.close()
   }
   t.teardown(close)
-  const call = caller(composed.app)
+  const call = caller(composed.app, contractOf(composed.app))
   return { app: composed.app, core, url, call, open: openWith(call), close }
 }
 
+/** Compiling the document's schemas takes a moment; all apps of a process have the same one. */
+let contract: ContractCheck | undefined
+
+const contractOf = (app: App): ContractCheck => {
+  contract ??= createContractCheck(app.swagger() as unknown as ApiDocument)
+  return contract
+}
+
 const caller =
-  (app: App): TestApp['call'] =>
+  (app: App, faultOf: ContractCheck): TestApp['call'] =>
   async (method, path, body, { key = ADMIN_KEY, idempotencyKey, headers = {} } = {}) => {
     const reply = await app.inject({
       method: method as NonNullable<InjectOptions['method']>,
@@ -87,7 +97,11 @@ const caller =
     })
     const isJson = /json/.test(String(reply.headers['content-type']))
     const parsed = isJson && reply.body !== '' ? JSON.parse(reply.body) : reply.body
-    return { status: reply.statusCode, headers: reply.headers, body: parsed }
+    const status = reply.statusCode
+    const contentType = String(reply.headers['content-type'] ?? '')
+    const fault = faultOf(method, path, { status, contentType, body: parsed })
+    if (fault !== null) throw new Error(`${method} ${path}: ${fault}\n${reply.body}`)
+    return { status, headers: reply.headers, body: parsed }
   }
 
 const openWith =

@@ -75,7 +75,7 @@ export const estimate = z
         amount: -10,
         balanceBefore: 100,
         balanceAfter: 90,
-        grants: [{ grantId: 'gr_Mzp1c2VyLTQy', source: 'bonus', amount: -10 }],
+        grants: [{ grantId: 'gr_Mzp1c2VyLTQy', source: 'bonus', amount: 10 }],
       },
     ],
   })

@@ -72,16 +72,22 @@ export const OPERATION_STATUS: Readonly<Record<OperationType, number>> = {
   transfer: 201,
 }
 
+const nameOf = (type: OperationType): string => `${type[0]?.toUpperCase()}${type.slice(1)}Operation`
+
+// named for the document: where they are used, the body's own check lets everything pass
+for (const type of OPERATION_TYPES) {
+  z.globalRegistry.add(operationSchemas[type], { id: nameOf(type) })
+}
+const refOf = (type: OperationType): string => `#/components/schemas/${nameOf(type)}Input`
+
 /** Entries are checked one by one later, so that a bad one spoils no other. */
 const operationEntry = z.unknown().meta({
-  oneOf: OPERATION_TYPES.map((type) => bareJson(operationSchemas[type])),
-  discriminator: { propertyName: 'type' },
+  oneOf: OPERATION_TYPES.map((type) => ({ $ref: refOf(type) })),
+  discriminator: {
+    propertyName: 'type',
+    mapping: Object.fromEntries(OPERATION_TYPES.map((type) => [type, refOf(type)])),
+  },
 })
-
-function bareJson(schema: z.ZodType): Record<string, unknown> {
-  const { $schema: _, ...json } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
-  return json
-}
 
 export const operationsBody = z
   .strictObject({ operations: z.array(operationEntry).min(1).max(MAX_OPERATIONS) })
