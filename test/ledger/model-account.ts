@@ -147,6 +147,12 @@ export const grantOf = (account: Account, grantSeq: number): Grant | undefined =
 const indexes = (account: Account, test: (credit: Credit) => boolean): number[] =>
   account.credits.flatMap((credit, index) => (test(credit) ? [index] : []))
 
+/** The grants that have credits left. */
+export function liveGrants(account: Account): Grant[] {
+  const live = new Set(account.credits.filter((c) => !c.isGone).map((c) => c.grantSeq))
+  return account.grants.filter((grant) => live.has(grant.grantSeq))
+}
+
 export const present = (account: Account, grantSeq: number): number[] =>
   indexes(account, (c) => c.grantSeq === grantSeq && !c.isGone)
 

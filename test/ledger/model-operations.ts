@@ -7,7 +7,7 @@ import {
   free,
   freeOf,
   grantOf,
-  present,
+  liveGrants,
   type Reserve,
   take,
   write,
@@ -188,7 +188,7 @@ function add(
   detail: Row['detail'],
 ): void {
   refuseOverflow(account, lots.reduce((sum, lot) => sum + lot.amount, 0) / account.unit)
-  const live = account.grants.filter((grant) => present(account, grant.grantSeq).length > 0)
+  const live = liveGrants(account)
   // What comes back from a failed transfer was here before: it has nowhere else to go.
   const isNew = type !== 'transfer_return'
   if (isNew && live.length + lots.length > MOST_LOTS) {

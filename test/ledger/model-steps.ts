@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { AppError } from '../../src/errors.js'
-import type {
-  Operation,
-  OperationKind,
-  Priced,
-  Request,
-  TransferPart,
+import {
+  GRANT_SOURCES,
+  type Operation,
+  type OperationKind,
+  type Priced,
+  type Request,
+  type TransferPart,
 } from '../../src/ledger/model.js'
 import type { Books } from './model-books.js'
 
@@ -23,8 +24,8 @@ export const START_MS = 1_000_000
 const WEIGHTS = {
   open: 1,
   close: 0.3,
-  freeze: 0.7,
-  unfreeze: 3,
+  freeze: 1,
+  unfreeze: 2,
   membership: 2,
   charge: 10,
   grant: 14,
@@ -90,9 +91,8 @@ const stepAfter = (waitsMs: readonly number[]): fc.Arbitrary<Step> =>
 export function operationOf(
   step: Step,
   books: Books,
-  run: { index: number; unit: number; nowMs: number; inTransit: readonly Transit[] },
+  run: Run & { readonly index: number },
 ): Operation {
-  const { kind } = step
   const accountId = ACCOUNTS[step.account] ?? ACCOUNTS[0]
   const request: Request = {
     accountId,
@@ -104,55 +104,54 @@ export function operationOf(
   }
   const ofSome = Math.max(1, step.amount) * run.unit
   const expiresAtMs = step.isLasting ? null : gridMs(run.nowMs) + (step.grid - 2) * GRID_MS
-  const reason = step.isWhole ? 'because' : null
-  switch (kind) {
-    case 'open':
-      return { ...request, kind, signupBonus: step.amount * run.unit }
-    case 'membership':
-      return { ...request, kind, tier: step.isWhole ? 'pro' : null, tierExpiresAtMs: expiresAtMs }
-    case 'charge':
-      return { ...request, kind, action: actionOf(step), quote: quoteOf(step, run.unit) }
-    case 'grant': {
-      const source = (['monthly', 'bonus', 'purchased'] as const)[step.source] ?? 'bonus'
-      const { priority } = step
-      return { ...request, kind, amount: ofSome, source, priority, expiresAtMs, reason }
-    }
-    case 'refund': {
-      const amount = step.isWhole ? null : ofSome
-      return { ...request, kind, chargeSeq: rowSeq(step, books), amount, reason }
-    }
-    case 'hold': {
-      const ttlMs = gridMs(run.nowMs) + (step.grid + 1) * GRID_MS - run.nowMs
-      return { ...request, kind, action: actionOf(step), quote: quoteOf(step, run.unit), ttlMs }
-    }
-    case 'capture': {
-      const quote = step.isWhole ? null : quoteOf(step, run.unit)
-      return { ...request, kind, holdSeq: nth([...books.holds.keys()], step), quote }
-    }
-    case 'release':
-      return { ...request, kind, holdSeq: nth([...books.holds.keys()], step) }
-    case 'extend': {
-      const ttlMs = gridMs(run.nowMs) + step.grid * GRID_MS - run.nowMs + GRID_MS
-      return { ...request, kind, holdSeq: nth([...books.holds.keys()], step), ttlMs }
-    }
-    case 'adjustment':
-      return { ...request, kind, amount: step.isWhole ? ofSome : -ofSome, reason: 'audit' }
-    case 'revoke':
-      return { ...request, kind, grantSeq: nth([...books.lots.keys()], step), reason }
-    case 'transfer_out':
-      return { ...request, kind, to: 'bob', amount: ofSome }
-    case 'transfer_in':
-    case 'transfer_return': {
-      const transit = run.inTransit[step.which % Math.max(1, run.inTransit.length)]
-      if (!transit) return { ...request, kind: 'sweep' }
-      return { ...request, kind, from: transit.from, parts: transit.parts }
-    }
-    case 'owe':
-    case 'sweep':
-      return { ...request, kind: 'sweep' }
-    default:
-      return { ...request, kind }
+  const terms = { ofSome, expiresAtMs, reason: step.isWhole ? 'because' : null }
+  const ask = askAboutHold(step, books, run) ?? askAboutCredits(step, books, { ...run, ...terms })
+  return { ...request, ...ask }
+}
+
+type Run = { readonly unit: number; readonly nowMs: number; readonly inTransit: readonly Transit[] }
+type Ask<T = Operation> = T extends Operation ? Omit<T, keyof Request> : never
+
+function askAboutHold(step: Step, books: Books, { unit, nowMs }: Run): Ask | null {
+  const { kind } = step
+  const holdSeq = nth([...books.holds.keys()], step)
+  const ttlMs = gridMs(nowMs) + (step.grid + 1) * GRID_MS - nowMs
+  const quote = quoteOf(step, unit)
+  if (kind === 'hold') return { kind, action: actionOf(step), quote, ttlMs }
+  if (kind === 'capture') return { kind, holdSeq, quote: step.isWhole ? null : quote }
+  if (kind === 'release') return { kind, holdSeq }
+  if (kind === 'extend') return { kind, holdSeq, ttlMs }
+  return null
+}
+
+type Terms = {
+  readonly ofSome: number
+  readonly expiresAtMs: number | null
+  readonly reason: string | null
+}
+
+function askAboutCredits(step: Step, books: Books, run: Run & Terms): Ask {
+  const { kind, isWhole } = step
+  const { ofSome, expiresAtMs, reason, inTransit, unit } = run
+  if (kind === 'open') return { kind, signupBonus: step.amount * unit }
+  if (kind === 'close' || kind === 'freeze' || kind === 'unfreeze') return { kind }
+  if (kind === 'membership')
+    return { kind, tier: isWhole ? 'pro' : null, tierExpiresAtMs: expiresAtMs }
+  if (kind === 'charge') return { kind, action: actionOf(step), quote: quoteOf(step, unit) }
+  if (kind === 'grant') {
+    const source = GRANT_SOURCES[step.source] ?? 'bonus'
+    return { kind, amount: ofSome, source, priority: step.priority, expiresAtMs, reason }
   }
+  if (kind === 'refund') {
+    return { kind, chargeSeq: rowSeq(step, books), amount: isWhole ? null : ofSome, reason }
+  }
+  if (kind === 'adjustment') return { kind, amount: isWhole ? ofSome : -ofSome, reason: 'audit' }
+  if (kind === 'revoke') return { kind, grantSeq: nth([...books.lots.keys()], step), reason }
+  if (kind === 'transfer_out') return { kind, to: 'bob', amount: ofSome }
+  const transit = inTransit[step.which % Math.max(1, inTransit.length)]
+  const isArrival = kind === 'transfer_in' || kind === 'transfer_return'
+  if (!transit || !isArrival) return { kind: 'sweep' }
+  return { kind, from: transit.from, parts: transit.parts }
 }
 
 export type Transit = { readonly from: string; readonly parts: readonly TransferPart[] }

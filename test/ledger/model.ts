@@ -7,6 +7,7 @@ import {
   free,
   freeOf,
   inBurnDownOrder,
+  liveGrants,
   newAccount,
   partsOf,
   present,
@@ -62,7 +63,6 @@ export function play(
 
 /** The account as the service would show it. */
 export function viewOf(account: Account): AccountState {
-  const live = account.grants.filter((grant) => present(account, grant.grantSeq).length > 0)
   return {
     accountId: account.id,
     version: account.version,
@@ -74,11 +74,13 @@ export function viewOf(account: Account): AccountState {
     createdAtMs: account.openedMs,
     updatedAtMs: account.writtenMs,
     hasArchive: false,
-    lots: live.sort(inBurnDownOrder).map((grant) => ({
-      ...grant,
-      remaining: present(account, grant.grantSeq).length * account.unit,
-      held: reserved(account, grant.grantSeq).length * account.unit,
-    })),
+    lots: liveGrants(account)
+      .sort(inBurnDownOrder)
+      .map((grant) => ({
+        ...grant,
+        remaining: present(account, grant.grantSeq).length * account.unit,
+        held: reserved(account, grant.grantSeq).length * account.unit,
+      })),
     holds: account.reserves.filter((r) => r.status === 'active').map((r) => holdOf(account, r)),
   }
 }
@@ -108,7 +110,7 @@ function arriveAt(account: Account, instantMs: number): void {
     const detail = { holdSeq, amountHeld: credits.length * account.unit }
     write(account, { type: 'hold_expire', action, detail }, credits)
   }
-  for (const grant of account.grants.toSorted(inBurnDownOrder)) {
+  for (const grant of liveGrants(account).sort(inBurnDownOrder)) {
     const hasEnded = grant.expiresAtMs !== null && grant.expiresAtMs <= instantMs
     if (!hasEnded && !grant.isRevoked) continue
     const leaving = freeOf(account, grant.grantSeq)

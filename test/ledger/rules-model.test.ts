@@ -20,13 +20,16 @@ import {
 
 // LEDGER_SEED=… plays one seed again, LEDGER_RUNS=… more or fewer sequences.
 const seed = Number(process.env.LEDGER_SEED ?? Date.now() % 2 ** 31)
-const numRuns = Number(process.env.LEDGER_RUNS ?? 1500)
+const numRuns = Number(process.env.LEDGER_RUNS ?? 1200)
 t.comment(`LEDGER_SEED=${seed} LEDGER_RUNS=${numRuns}`)
+
+// Refusals come by the ten thousand; their stacks would take half of the time.
+Error.stackTraceLimit = 1
 
 /** Standing still, small steps, and jumps over many expiries. */
 const WAITS_MS = [0, 0, 0, 0, 0, 0, 1, 5, 5, 10, 30]
-/** One credit as one, or as so many that some fifty grants pass 2^53. */
-const units = fc.constantFrom(1, 1, Math.floor(Number.MAX_SAFE_INTEGER / 60))
+/** One credit as one, or as so many that a few grants pass 2^53. */
+const units = fc.constantFrom(1, ...[60, 30].map((n) => Math.floor(Number.MAX_SAFE_INTEGER / n)))
 
 /** What the random sequences must meet, or they would prove nothing about it. */
 const EXPECTED = {
@@ -46,7 +49,7 @@ const EXPECTED = {
   adjustment: ['applied', 'insufficient_credits', 'limit_exceeded'],
   revoke: ['applied', 'grant_not_found', 'grant_revoked'],
   transfer_out: ['applied', 'insufficient_credits', 'account_frozen'],
-  transfer_in: ['applied', 'account_closed'],
+  transfer_in: ['applied'],
   transfer_return: ['applied'],
 } satisfies Record<Operation['kind'], string[]>
 
