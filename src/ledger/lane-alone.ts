@@ -1,20 +1,28 @@
-import { type Lane, notDone, rejoin, type Ticket, takeIn, type Yard } from './lane.js'
+import { type Lane, markNotDone, notDone, rejoin, type Ticket, takeIn, type Yard } from './lane.js'
 import { answerUnwritten, conclude } from './lane-answer.js'
 import { recover } from './lane-recover.js'
 import { type Plan, planBatch, whatToLoad } from './plan.js'
+
+/** Each keeps a connection while it waits for a row lock: the others stay with the lanes. */
+export const MAX_ALONE = 4
 
 /** Takes an account out of its lane, to be done beside the batches. */
 export function park(yard: Yard, lane: Lane, tickets: readonly Ticket[]): void {
   const accountId = tickets[0]?.operation.accountId
   if (accountId === undefined) return
-  lane.parked.set(accountId, [...tickets])
-  void runAlone(yard, lane, accountId)
+  const before = lane.parked.get(accountId)
+  lane.parked.set(accountId, [...(before ?? []), ...tickets])
+  if (!before) void runAlone(yard, lane, accountId)
 }
 
 /** Does what waits for one account under its row lock; then the account rejoins its lane. */
 async function runAlone(yard: Yard, lane: Lane, accountId: string): Promise<void> {
   const { batchOperations } = yard.deps.limits
-  const waiting = () => (lane.parked.get(accountId) ?? []).filter(notDone)
+  const waiting = () => {
+    const parked = (lane.parked.get(accountId) ?? []).filter(notDone)
+    lane.parked.set(accountId, parked)
+    return parked
+  }
   for (let attempt = 0; ; attempt += 1) {
     const tickets = waiting().slice(0, batchOperations)
     if (tickets.length === 0) break
@@ -35,11 +43,24 @@ async function runPart(
   attempt: number,
 ): Promise<boolean> {
   try {
-    await runLocked(yard, lane, tickets)
+    await inTurn(yard, () => runLocked(yard, lane, tickets))
     return true
   } catch (error) {
     const halves = async (part: readonly Ticket[]) => void (await runPart(yard, lane, part, 0))
     return !(await recover(yard, tickets, { error, attempt, halves }))
+  }
+}
+
+async function inTurn({ alone }: Yard, task: () => Promise<void>): Promise<void> {
+  while (alone.running >= MAX_ALONE) {
+    await new Promise<void>((resolve) => alone.waiting.push(resolve))
+  }
+  alone.running += 1
+  try {
+    await task()
+  } finally {
+    alone.running -= 1
+    alone.waiting.shift()?.()
   }
 }
 
@@ -48,9 +69,12 @@ async function runLocked(yard: Yard, lane: Lane, tickets: readonly Ticket[]): Pr
   const request = whatToLoad(tickets, () => undefined)
   const made: { plan?: Plan<Ticket> } = {}
   const reply = await yard.deps.port.alone(request, (loaded) => {
-    const known = takeIn(yard, request, loaded)
+    const loadedAccounts = takeIn(yard, request, loaded)
+    const known = (id: string) => loadedAccounts.get(id) ?? absent(id)
     const at = { epoch: loaded.epoch, nowMs: loaded.nowMs }
-    made.plan = planBatch(tickets, (id) => known.get(id) ?? absent(id), at)
+    const waiting = tickets.filter(notDone)
+    markNotDone(waiting, known)
+    made.plan = planBatch(waiting, known, at)
     if (made.plan.batch) for (const ticket of tickets) ticket.isSent = true
     return made.plan.batch
   })

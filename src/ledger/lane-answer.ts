@@ -1,5 +1,4 @@
-import { type Lane, maintenance, type Ticket, type Yard } from './lane.js'
-import type { AccountState } from './model.js'
+import { forgetEpoch, type Lane, maintenance, type Ticket, type Yard } from './lane.js'
 import type { Answer, Plan } from './plan.js'
 import type { AppendReply, RefusalReason } from './port.js'
 
@@ -31,8 +30,11 @@ export function conclude(
   for (const { state } of batch?.accounts ?? []) {
     const own = answers.get(state.accountId) ?? []
     const reason = reply.refused.get(state.accountId)
-    if (reply.status === 'ok' && !reason) confirm(lane, state, own)
-    else if (reply.status === 'gate') for (const { entry } of own) entry.answer(GATE())
+    if (reply.status === 'ok' && !reason) {
+      // What was written in an epoch that is over is no basis for the next.
+      if (batch?.epoch === yard.epoch) lane.cache.put(state)
+      for (const { entry, answer } of own) entry.answer(answer)
+    } else if (reply.status === 'gate') for (const { entry } of own) entry.answer(GATE())
     else {
       lane.cache.delete(state.accountId)
       const tickets = own.map(({ entry }) => entry)
@@ -44,18 +46,3 @@ export function conclude(
 }
 
 const GATE = (): Answer => ({ error: maintenance() })
-
-function confirm(
-  lane: Lane,
-  state: AccountState,
-  own: readonly { entry: Ticket; answer: Answer }[],
-): void {
-  lane.cache.put(state)
-  for (const { entry, answer } of own) entry.answer(answer)
-}
-
-/** A restore or rollback came between: nothing that is kept is true any more. */
-function forgetEpoch(yard: Yard): void {
-  yard.epoch = ''
-  for (const lane of yard.lanes) lane.cache.clear()
-}

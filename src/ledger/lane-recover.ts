@@ -19,19 +19,23 @@ export async function recover(
   failure: Failure,
 ): Promise<boolean> {
   const kind: FailureKind = failure.error instanceof PortError ? failure.error.kind : 'data'
-  if (kind !== 'unknown') for (const ticket of tickets) ticket.isSent = false
+  for (const ticket of tickets) {
+    if (kind !== 'unknown') ticket.isSent = false
+    if (ticket.isSent) ticket.isLost = true
+  }
   if (kind === 'data') {
     await isolate(yard, tickets, failure)
     return false
   }
   if (kind === 'unavailable') {
-    for (const ticket of tickets) ticket.answer({ error: unavailable(ticket, failure.error) })
+    for (const ticket of tickets) ticket.answer({ error: unavailable(failure.error) })
     return false
   }
   if (kind !== 'locked' && failure.error instanceof Error) yard.trouble = failure.error
   for (const ticket of tickets) ticket.lookUp = true
   if (tickets.some((ticket) => ticket.isSent)) await fence(yard, tickets)
-  else await yard.deps.time.sleep(backoffMs(yard, failure.attempt))
+  // A lock was waited for already, and is as likely to come free at any time.
+  else await yard.deps.time.sleep(backoffMs(yard, kind === 'locked' ? 0 : failure.attempt))
   return true
 }
 

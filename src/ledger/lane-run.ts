@@ -1,4 +1,13 @@
-import { type Lane, notDone, rejoin, type Ticket, takeIn, timed, type Yard } from './lane.js'
+import {
+  type Lane,
+  markNotDone,
+  notDone,
+  rejoin,
+  type Ticket,
+  takeIn,
+  timed,
+  type Yard,
+} from './lane.js'
 import { park } from './lane-alone.js'
 import { answerUnwritten, conclude, type Refusal } from './lane-answer.js'
 import { recover } from './lane-recover.js'
@@ -26,14 +35,19 @@ export async function run(yard: Yard, lane: Lane, batch: readonly Ticket[]): Pro
 }
 
 /** Load what is lacking, decide, append; returns what must be decided anew. */
-async function runOnce(yard: Yard, lane: Lane, tickets: readonly Ticket[]): Promise<Ticket[]> {
-  const { deps } = yard
-  const request = whatToLoad(tickets, (id) => lane.cache.get(id))
-  const needsLoad = request.accounts.length > 0 || yard.epoch === ''
+async function runOnce(yard: Yard, lane: Lane, batch: readonly Ticket[]): Promise<Ticket[]> {
+  const { deps, epoch } = yard
+  const kept = keptFor(lane, batch)
+  const request = whatToLoad(batch, (id) => kept.get(id))
+  const needsLoad = request.accounts.length > 0 || epoch === ''
   const loaded = needsLoad
     ? takeIn(yard, request, await timed(deps, () => deps.port.load(request)))
     : null
-  const known = (id: string) => loaded?.get(id) ?? keptAccount(lane.cache.get(id))
+  // Deadlines may have passed meanwhile, and what was kept may be of an epoch that is over.
+  const tickets = batch.filter(notDone)
+  if (yard.epoch !== epoch && kept.size > 0) return tickets
+  const known = (id: string) => loaded?.get(id) ?? keptAccount(kept.get(id))
+  markNotDone(tickets, known)
   const plan = planBatch(tickets, known, { epoch: yard.epoch, nowMs: deps.clock.now() })
   for (const ticket of plan.deferred) ticket.lookUp = true
   answerUnwritten(plan)
@@ -45,6 +59,15 @@ async function runOnce(yard: Yard, lane: Lane, tickets: readonly Ticket[]): Prom
     else for (const ticket of refusal.tickets) again.add(ticket)
   }
   return tickets.filter((ticket) => again.has(ticket))
+}
+
+function keptFor(lane: Lane, tickets: readonly Ticket[]): Map<string, AccountState> {
+  const kept = new Map<string, AccountState>()
+  for (const { operation } of tickets) {
+    const state = lane.cache.get(operation.accountId)
+    if (state) kept.set(operation.accountId, state)
+  }
+  return kept
 }
 
 async function append(

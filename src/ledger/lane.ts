@@ -48,6 +48,8 @@ export type Ticket = {
   lookUp: boolean
   /** An append that may contain it has been sent, and it is not known what became of it. */
   isSent: boolean
+  /** An append with it was lost, and the ledger has not been asked about it since. */
+  isLost: boolean
   isDone: boolean
   /** How often in a row its account was refused. */
   refusals: number
@@ -71,10 +73,12 @@ export type Yard = {
   epoch: string
   /** The failure that keeps operations waiting, if any. */
   trouble: Error | null
+  /** Accounts that are being done alone now, and those that wait for their turn. */
+  readonly alone: { running: number; readonly waiting: (() => void)[] }
   wake(lane: Lane): void
 }
 
-/** A ticket that takes one answer only. */
+/** A ticket that takes one answer only. It is not called refused while it may have been done. */
 export function createTicket(
   operation: Operation,
   deadlineMs: number,
@@ -87,12 +91,14 @@ export function createTicket(
     bytes: BASE_BYTES + (metadata === null ? 0 : JSON.stringify(metadata).length),
     lookUp: false,
     isSent: false,
+    isLost: false,
     isDone: false,
     refusals: 0,
     answer(answer) {
       if (ticket.isDone) return
       ticket.isDone = true
-      onAnswer(ticket, answer)
+      const isOpen = ticket.isSent || ticket.isLost
+      onAnswer(ticket, answer.error && isOpen ? { error: outcomeUnknown(answer.error) } : answer)
     },
   }
   return ticket
@@ -111,9 +117,31 @@ export function takeIn(
   request: LoadRequest,
   reply: LoadReply,
 ): Map<string, KnownAccount> {
+  if (reply.epoch !== yard.epoch) forgetEpoch(yard)
   yard.epoch = reply.epoch
   yard.trouble = null
   return knownFrom(request, reply)
+}
+
+/** A restore or rollback came between: nothing that is kept is true any more. */
+export function forgetEpoch(yard: Yard): void {
+  yard.epoch = ''
+  for (const lane of yard.lanes) lane.cache.clear()
+}
+
+/**
+ * The fence came before the load: what is not in the ledger now was not done, and will not be. Not
+ * so in an account that is not there: without a row there is nothing to fence.
+ */
+export function markNotDone(
+  tickets: readonly Ticket[],
+  known: (accountId: string) => KnownAccount,
+): void {
+  for (const ticket of tickets) {
+    const { accountId, key, digest } = ticket.operation
+    const { state, rows } = known(accountId)
+    if (state && rows.get(key)?.digest !== digest) ticket.isLost = false
+  }
 }
 
 /** Makes a call whose reply carries the database's time, and learns it. */
@@ -135,16 +163,14 @@ export const overloaded = (message: string): AppError =>
 export const maintenance = (): AppError =>
   new AppError('maintenance', 'Writes are stopped; reads go on', { retryAfterSeconds: 30 })
 
-export function unavailable(ticket: Ticket, cause: unknown): AppError {
-  if (ticket.isSent) return outcomeUnknown(cause)
+export function unavailable(cause: unknown): AppError {
   const message = 'The database can not take writes now'
   return new AppError('database_unavailable', message, RETRY_AFTER, cause)
 }
 
 /** What a ticket is told whose deadline has passed. */
-export function tooLate(yard: Yard, ticket: Ticket): AppError {
-  if (ticket.isSent) return outcomeUnknown(yard.trouble)
-  if (yard.trouble) return unavailable(ticket, yard.trouble)
+export function tooLate(yard: Yard): AppError {
+  if (yard.trouble) return unavailable(yard.trouble)
   return overloaded('Others were before it for too long; nothing was done')
 }
 

@@ -2,6 +2,7 @@ import {
   createTicket,
   type Lane,
   type LaneDeps,
+  notDone,
   overloaded,
   type Ticket,
   tooLate,
@@ -59,7 +60,7 @@ export function createLanes(deps: LaneDeps): Lanes {
       await time.sleep(DEADLINE_CHECK_MS)
       for (const ticket of yard.open) {
         if (ticket.deadlineMs > time.monotonicMs()) break
-        ticket.answer({ error: tooLate(yard, ticket) })
+        ticket.answer({ error: tooLate(yard) })
       }
     }
     isWatching = false
@@ -91,6 +92,7 @@ function createYard(deps: LaneDeps): Yard {
     open: new Set(),
     epoch: '',
     trouble: null,
+    alone: { running: 0, waiting: [] },
     wake(lane) {
       if (lane.isBusy || lane.queue.length === 0) return
       lane.isBusy = true
@@ -146,7 +148,7 @@ function hash(text: string): number {
 }
 
 function statsOf(yard: Yard): LedgerStats {
-  const queued = yard.lanes.reduce((sum, lane) => sum + lane.queue.length, 0)
+  const queued = yard.lanes.reduce((sum, lane) => sum + lane.queue.filter(notDone).length, 0)
   const cachedAccounts = yard.lanes.reduce((sum, lane) => sum + lane.cache.size(), 0)
   return { queued, inFlight: yard.open.size - queued, cachedAccounts }
 }

@@ -35,7 +35,7 @@ export type LedgerStats = {
 }
 
 export type LedgerDeps = Pick<LaneDeps, 'limits' | 'onFault' | 'onBatch'> & {
-  /** Of its own, so that nobody's reads keep a charge waiting; at least one for each lane. */
+  /** Of its own, so that nobody's reads keep a charge waiting; at least lanes + MAX_ALONE. */
   readonly pool: pg.Pool
   readonly time: LaneTime
 }

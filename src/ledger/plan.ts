@@ -131,7 +131,8 @@ export function planBatch<E extends Entry>(
       draft = startAccount(known(accountId))
       drafts.set(accountId, draft)
     }
-    if (draft.keys.has(key)) deferred.push(entry)
+    const isFound = draft.known.rows.has(key)
+    if (draft.keys.has(key) && !isFound) deferred.push(entry)
     else draft.answers.push({ entry, answer: answerOne(draft, entry.operation, at.nowMs) })
     draft.keys.add(key)
   }
@@ -216,8 +217,7 @@ function batchOf(
   }
   if (accounts.length === 0) return null
   accounts.sort((a, b) => (a.state.accountId < b.state.accountId ? -1 : 1))
-  const latest = accounts.reduce((ms, a) => Math.max(ms, a.state.updatedAtMs), at.nowMs)
-  return { epoch: at.epoch, nowMs: latest, accounts, keys }
+  return { ...at, accounts, keys }
 }
 
 /** The changes of several operations as one: of a lot or hold the last word counts. */
