@@ -48,6 +48,8 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
       request.failure = null
+      // no hook runs for what is not even a route
+      reply.header('x-request-id', request.id)
       return sendProblem(error, request, reply)
     },
   })
