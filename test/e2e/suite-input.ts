@@ -191,7 +191,12 @@ export const inputCases: readonly Case[] = [
         const megabyte = `{"operations":[${' '.repeat(1_048_576)}]}`
         t.match(await call('POST', '/v1/operations', megabyte), tooLarge)
         const ten = `{"amount":1,"metadata":{"a":"${'x'.repeat(10_000_000)}"}}`
-        t.match(await call('POST', path, ten), tooLarge)
+        // the refusal comes while the body is still being sent, which may cut the sending short
+        const reply = await call('POST', path, ten).catch((error: NodeJS.ErrnoException) => {
+          if (error.code === 'EPIPE' || error.code === 'ECONNRESET') return tooLarge
+          throw error
+        })
+        t.match(reply, tooLarge)
       })
       t.equal(await balanceOf('bodies'), 100, 'nothing was charged')
       const twice = await call('POST', path, '{"amount":50,"amount":2}')
