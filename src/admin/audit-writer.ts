@@ -5,6 +5,7 @@ import { auditLogs } from './tables.js'
 /** Refusals come in bursts: they are gathered this long, or until there are this many. */
 const FLUSH_AFTER_MS = 200
 const FLUSH_AT = 200
+const RETRY_AFTER_MS = 2_000
 /** While the database is away the log waits here; beyond this the newest entries are given up. */
 const MAX_WAITING = 10_000
 
@@ -20,7 +21,7 @@ export type AuditWriterDeps = {
 export type AuditWriter = AuditSink & {
   /** Writes what waits; throws what the database throws. */
   flush(): Promise<void>
-  /** Writes what waits and takes no more. */
+  /** Writes what waits, or says what is lost. */
   close(): Promise<void>
   stats(): { readonly waiting: number; readonly lost: number }
 }
@@ -55,7 +56,7 @@ export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
     timer ??= setTimeout(() => {
       flush().catch((error: unknown) => {
         onTrouble({ error, lost: 0 })
-        flushSoon(FLUSH_AFTER_MS)
+        flushSoon(RETRY_AFTER_MS)
       })
     }, delayMs).unref()
   }
@@ -71,7 +72,10 @@ export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
       flushSoon(waiting.length % FLUSH_AT === 0 ? 0 : FLUSH_AFTER_MS)
     },
     flush,
-    close: flush,
+    async close() {
+      await flush().catch((error: unknown) => onTrouble({ error, lost: waiting.length }))
+      clearTimeout(timer)
+    },
     stats: () => ({ waiting: waiting.length, lost }),
   }
 }

@@ -27,10 +27,13 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   request.failure = { code, message }
   logFailure(failure, error, request)
   const place = { instance: pathOf(request.url), requestId: request.id }
+  // as bytes, for to a text the framework would add a charset, which JSON does not have
+  const body = Buffer.from(JSON.stringify(toProblem(failure, place)))
   return reply
     .code(status)
+    .header('x-request-id', request.id)
     .headers(problemHeaders(failure))
-    .send(JSON.stringify(toProblem(failure, place)))
+    .send(body)
 }
 
 /** What node answers for itself when a request can not even be read as HTTP. */

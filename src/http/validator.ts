@@ -23,15 +23,9 @@ export const validatorCompiler: FastifySchemaCompiler<z.ZodType> = ({ schema, ht
   }
 }
 
-/** The refusal of input that a zod schema found fault with; `base` is where that input stands. */
-export function invalid(
-  error: z.ZodError,
-  part: string,
-  base: readonly PropertyKey[] = [],
-): AppError {
-  const errors = error.issues
-    .flatMap((issue) => fieldErrors(issue, part, base))
-    .slice(0, MAX_ERRORS)
+/** The refusal of input that a zod schema found fault with. */
+export function invalid(error: z.ZodError, part: string): AppError {
+  const errors = error.issues.flatMap((issue) => fieldErrors(issue, part)).slice(0, MAX_ERRORS)
   const first = errors[0]
   const where = first?.path ? `${first.in} ${first.path}` : part
   return new AppError('invalid_request', `${where}: ${first?.message ?? 'not valid'}`, { errors })
@@ -43,20 +37,15 @@ export const invalidField = (path: string, message: string, part = 'body'): AppE
     errors: [{ in: part, path, message }],
   })
 
-function fieldErrors(
-  issue: z.core.$ZodIssue,
-  part: string,
-  base: readonly PropertyKey[],
-): FieldError[] {
-  const at = [...base, ...issue.path]
+function fieldErrors(issue: z.core.$ZodIssue, part: string): FieldError[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       in: part,
-      path: pathText([...at, key]),
+      path: pathText([...issue.path, key]),
       message: 'Unknown field',
     }))
   }
-  return [{ in: part, path: pathText(at), message: issue.message }]
+  return [{ in: part, path: pathText(issue.path), message: issue.message }]
 }
 
 const pathText = (path: readonly PropertyKey[]): string =>

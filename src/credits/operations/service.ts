@@ -82,7 +82,7 @@ export function createOperations(deps: OperationsDeps): Operations {
       const settled = await Promise.allSettled(submitted)
       return settled.map((result, index) => {
         if (result.status === 'fulfilled') return result.value
-        return refuse(deps, caller, entries[index], result.reason)
+        return refuse(deps, caller, { entry: entries[index], index }, result.reason)
       })
     },
   }
@@ -106,14 +106,11 @@ type Ask = {
 function createPreparation(deps: OperationsDeps): (ask: Ask) => Promise<Prepared> {
   const preparers = preparersOf(deps)
   return async ({ actor, caller, entry, index }) => {
-    const place = `operations[${index}]`
     const type = typeOf(entry)
-    if (type === null) {
-      throw invalidField(`${place}.type`, `Must be one of ${OPERATION_TYPES.join(', ')}`)
-    }
+    if (type === null) throw invalidField('type', `Must be one of ${OPERATION_TYPES.join(', ')}`)
     if (!mayAccess(actor, OPERATION_ACCESS[type])) throw forbidden(OPERATION_ACCESS[type])
     const parsed = operationSchemas[type].safeParse(entry)
-    if (!parsed.success) throw invalid(parsed.error, 'body', ['operations', index])
+    if (!parsed.success) throw invalid(parsed.error, 'body')
     const { type: _, idempotencyKey, ...fields } = parsed.data
     const own = { ...caller, idempotencyKey: keyOf(caller, idempotencyKey, index) }
     // the schema of this very type has just accepted the fields
@@ -159,7 +156,7 @@ const rowTypeOf = (type: OperationType | null): string =>
 function refuse(
   { audit, onDefect }: OperationsDeps,
   caller: Caller,
-  entry: unknown,
+  { entry, index }: Pick<Ask, 'entry' | 'index'>,
   reason: unknown,
 ): OperationOutcome {
   const failure: AppError = toFailure(reason)
@@ -175,7 +172,15 @@ function refuse(
     errorMessage: failure.message,
     metadata: auditable(entry),
   })
-  return toProblem(failure, { instance: '/v1/operations', requestId })
+  const problem = toProblem(failure, { instance: '/v1/operations', requestId })
+  if (problem.errors === undefined) return problem
+  // what is at fault stands in the body of the call, not of the operation alone
+  const errors = problem.errors.map(({ path, message }) => ({
+    in: 'body',
+    path: path === '' ? `operations[${index}]` : `operations[${index}].${path}`,
+    message,
+  }))
+  return { ...problem, errors }
 }
 
 function accountOf(entry: unknown): string | null {
