@@ -3,6 +3,7 @@ import { type Core, type CoreDeps, composeCore } from './compose.js'
 import { type ComposedApp, composeApp } from './compose-app.js'
 import { collectorsOf } from './compose-metrics.js'
 import type { Config } from './config.js'
+import { createDrain } from './drain.js'
 import { createMetrics, type Metrics } from './http/metrics.js'
 import type { App } from './http/route.js'
 import { VERSION } from './version.js'
@@ -37,11 +38,14 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
     await core.close()
     throw error
   })
+  const drain = createDrain(app.server, deps.sleep)
   const close = async () => {
-    log.info({ delayMs: config.shutdown.delayMs }, 'stopping')
-    // load balancers see that it is not ready, and send no more, while it still answers
-    await deps.sleep(config.shutdown.delayMs)
+    const { delayMs } = config.shutdown
+    log.info({ delayMs }, 'stopping')
     try {
+      // load balancers see that it is not ready, and send no more, while it still answers
+      await deps.sleep(delayMs)
+      await drain.run()
       await closeApp()
     } finally {
       await core.close()
@@ -54,7 +58,8 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
     isStopping,
     async listen() {
       const { port, host } = config.http
-      const address = await app.listen({ port, host })
+      // by its name it would be two servers, one for each version of IP
+      const address = await app.listen({ port, host: host === 'localhost' ? '127.0.0.1' : host })
       await core.jobs.start()
       return address
     },
@@ -73,10 +78,6 @@ const serve = async (
 ): Promise<ComposedApp> => {
   metrics.collect(collectorsOf(core))
   const composed = await composeApp(core, { metrics, version: VERSION, isStopping })
-  // clients that keep connections open must not find them closed under their next request
-  composed.app.server.prependListener('request', (_request, response) => {
-    if (isStopping()) response.setHeader('connection', 'close')
-  })
   await composed.app.ready()
   return composed
 }
