@@ -9,6 +9,7 @@ import {
   TEST_KEY,
   temporaryDirectory,
 } from '../helpers/server.js'
+import { compiledService } from './kit-build.js'
 import { type Client, contractOf, createClient, eventually } from './kit-client.js'
 
 /** What the end-to-end suite runs on: one service or more over one database. */
@@ -32,7 +33,9 @@ export const openPair = async (
   env: Record<string, string> = {},
 ): Promise<Ground> => {
   const { url } = await freshDatabase(t)
-  const start = () => startService(t, { ...SETTINGS, DATABASE_URL: url, ...env })
+  const program = await compiledService()
+  const settings = { ...SETTINGS, DATABASE_URL: url, ...env }
+  const start = () => startService(t, settings, program)
   return groundOf(t, await Promise.all([start(), start()]), TEST_KEY, url)
 }
 
@@ -42,12 +45,8 @@ export const openEmbedded = async (
   env: Record<string, string> = {},
 ): Promise<Ground> => {
   const directory = temporaryDirectory(t)
-  const service = await startService(t, {
-    ...SETTINGS,
-    DATA_DIR: directory,
-    CREDITD_API_KEY: '',
-    ...env,
-  })
+  const settings = { ...SETTINGS, DATA_DIR: directory, CREDITD_API_KEY: '', ...env }
+  const service = await startService(t, settings, await compiledService())
   const key = /ck_test_[\w-]{43}/.exec(service.output())?.[0]
   if (key === undefined) throw new Error('no first key was printed')
   return groundOf(t, [service], key, embeddedUrl(directory))

@@ -12,6 +12,13 @@ const STOP_DEADLINE_MS = 30_000
 /** An administrator's key that every service of a test accepts, unless told otherwise. */
 export const TEST_KEY = 'ck_test_0123456789012345678901234567890123456789012'
 
+/** What node is given to run the service as it stands in src. */
+const FROM_SOURCE: readonly string[] = [
+  `--import=${import.meta.resolve('tsx')}`,
+  '--enable-source-maps',
+  join(ROOT, 'src/server.ts'),
+]
+
 export type ServiceProcess = {
   /** Where it listens, for example http://127.0.0.1:41235. */
   readonly url: string
@@ -49,8 +56,9 @@ export const temporaryDirectory = (t: TestContext): string => {
 export const startService = async (
   t: TestContext,
   env: Record<string, string>,
+  program: readonly string[] = FROM_SOURCE,
 ): Promise<ServiceProcess> => {
-  const launched = launchService(t, env)
+  const launched = launchService(t, env, program)
   const deadline = new Promise<never>((_resolve, reject) => {
     setTimeout(() => reject(new Error('it was not ready in time')), READY_DEADLINE_MS).unref()
   })
@@ -65,22 +73,22 @@ export const startService = async (
 }
 
 /** The same without waiting: for services that are expected not to start. */
-export const launchService = (t: TestContext, env: Record<string, string>) => {
-  const child = spawn(
-    process.execPath,
-    [`--import=${import.meta.resolve('tsx')}`, '--enable-source-maps', join(ROOT, 'src/server.ts')],
-    {
-      cwd: temporaryDirectory(t),
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: process.env.PATH,
-        PORT: '0',
-        HOST: '127.0.0.1',
-        CREDITD_API_KEY: TEST_KEY,
-        ...env,
-      },
+export const launchService = (
+  t: TestContext,
+  env: Record<string, string>,
+  program: readonly string[] = FROM_SOURCE,
+) => {
+  const child = spawn(process.execPath, program, {
+    cwd: temporaryDirectory(t),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      HOST: '127.0.0.1',
+      CREDITD_API_KEY: TEST_KEY,
+      ...env,
     },
-  )
+  })
   const output = collect(child)
   const ended = new Promise<number | null>((resolve) => {
     child.once('close', (code) => resolve(code))
