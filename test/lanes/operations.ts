@@ -1,0 +1,108 @@
+import type { JsonObject, Operation, OperationKind, Quote } from '../../src/ledger/model.js'
+import type { Random } from './random.js'
+
+type Usual = Exclude<OperationKind, 'transfer_in' | 'transfer_return'>
+
+/** Kinds with how often they come. */
+const WEIGHTS = {
+  open: 3,
+  close: 0.1,
+  freeze: 1,
+  unfreeze: 3,
+  membership: 1,
+  charge: 40,
+  grant: 12,
+  refund: 5,
+  hold: 6,
+  capture: 5,
+  release: 2,
+  extend: 1,
+  sweep: 2,
+  adjustment: 3,
+  revoke: 1,
+  transfer_out: 1,
+} as const satisfies Record<Usual, number>
+
+export type OperationDeps = {
+  readonly random: Random
+  readonly accountIds: readonly string[]
+  databaseMs(): number
+  readonly hasPoison: boolean
+}
+
+/** Random operations; now and then one that was asked for before, or its key with another body. */
+export function createOperations(deps: OperationDeps): () => Operation {
+  const { random } = deps
+  const made: Operation[] = []
+  return () => {
+    const isRepeat = made.length > 0 && random.isLucky(0.2)
+    if (isRepeat && random.isLucky(0.85)) return random.pick(made.slice(-12))
+    const id = made.length + 1
+    const base = { accountId: random.pick(deps.accountIds), key: `key ${id}` }
+    const request = isRepeat ? keyOf(random.pick(made)) : base
+    const metadata = metadataOf(deps, id)
+    const rest = { digest: `body ${id}`, actor: 'tester', requestId: `r${id}`, metadata }
+    const operation = bodyOf({ ...request, ...rest }, kindOf(random), deps)
+    made.push(operation)
+    return operation
+  }
+}
+
+const keyOf = ({ accountId, key }: Operation) => ({ accountId, key })
+
+function metadataOf({ random, hasPoison }: OperationDeps, id: number): JsonObject | null {
+  if (hasPoison && random.isLucky(0.05)) return { isPoison: true }
+  return random.isLucky(0.3) ? { id, text: 'x'.repeat(random.between(0, 900)) } : null
+}
+
+function kindOf(random: Random): Usual {
+  const entries = Object.entries(WEIGHTS) as [Usual, number][]
+  let left = random.next() * entries.reduce((sum, [, weight]) => sum + weight, 0)
+  for (const [kind, weight] of entries) {
+    left -= weight
+    if (left < 0) return kind
+  }
+  return 'charge'
+}
+
+type Asked = Pick<Operation, 'accountId' | 'key' | 'digest' | 'actor' | 'requestId' | 'metadata'>
+
+function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
+  const { random } = deps
+  const price = random.between(0, 30)
+  const quote: Quote = (tier) => ({ amount: tier === null ? price : price >> 1, detail: { tier } })
+  const seq = random.between(1, 15)
+  const soonMs = deps.databaseMs() + random.between(20, 3000)
+  const reason = 'because'
+  switch (kind) {
+    case 'open':
+      return { ...request, kind, signupBonus: random.pick([0, 50, 100]) }
+    case 'membership':
+      return { ...request, kind, tier: `tier ${request.key}`, tierExpiresAtMs: soonMs }
+    case 'charge':
+      return { ...request, kind, action: 'draw', quote }
+    case 'grant': {
+      const lot = { source: random.pick(['monthly', 'bonus', 'purchased'] as const), priority: 50 }
+      const expiresAtMs = random.pick([null, soonMs])
+      return { ...request, kind, ...lot, amount: random.between(1, 80), expiresAtMs, reason }
+    }
+    case 'refund':
+      return { ...request, kind, chargeSeq: seq, amount: random.pick([null, 1, 5]), reason }
+    case 'hold':
+      return { ...request, kind, action: 'draw', quote, ttlMs: random.between(20, 2000) }
+    case 'capture':
+      return { ...request, kind, holdSeq: seq, quote: random.pick([null, quote]) }
+    case 'release':
+      return { ...request, kind, holdSeq: seq }
+    case 'extend':
+      return { ...request, kind, holdSeq: seq, ttlMs: random.between(20, 2000) }
+    case 'adjustment':
+      return { ...request, kind, amount: random.pick([-7, -1, 4]), reason }
+    case 'revoke':
+      return { ...request, kind, grantSeq: seq, reason }
+    case 'transfer_out':
+      return { ...request, kind, to: 'elsewhere', amount: price + 1 }
+    default:
+      return { ...request, kind }
+  }
+}
