@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs, runMain } from 'citty'
 import { createKey } from './admin/api-keys.js'
-import { openForCommand } from './compose.js'
+import { openForCommand } from './compose-databases.js'
 import { type Config, describeConfig, loadConfig } from './config.js'
 import { migrateDown, migrateUp, migrationStatus } from './db/migrate.js'
 import type { Database } from './db/open.js'
@@ -109,9 +109,11 @@ const checkCommand = command(
   { json },
   async ({ args, config }) => {
     const poolSize = config.database.poolSize ?? config.database.defaultPoolSize
-    const findings = await withDatabase(config, (db) => checkDatabase(db, poolSize)).catch(
-      (error): Finding[] => [{ check: 'connection', status: 'failed', detail: explain(error) }],
-    )
+    const findings = await withDatabase(config, (db) =>
+      checkDatabase(db, { poolSize, nowMs: Date.now() }),
+    ).catch((error): Finding[] => [
+      { check: 'connection', status: 'failed', detail: explain(error) },
+    ])
     const isWell = findings.every(({ status }) => status !== 'failed')
     const lines = findings.map(
       ({ check, status, detail }) => `${MARKS[status]}  ${check.padEnd(12)}  ${detail}`,

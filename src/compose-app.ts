@@ -133,7 +133,7 @@ const composeReconcile = (core: Core, metrics: Metrics): Admin['reconcile'] => {
     },
   ])
   return async (accountId) => {
-    const found = await verify(core.db.pool, accountId)
+    const found = await verify(core.maintenancePool, accountId)
     if (accountId === null) last = found
     return found
   }

@@ -153,8 +153,8 @@ export const renderEnvironmentExample = (): string => {
   return `${EXAMPLE_HEAD}\n${entries.join('\n')}`
 }
 
-const EXAMPLE_HEAD = `# Every setting of creditd; all of them are optional. The values are the defaults.
-# Copied to .env in the working directory, they are read at start; the environment itself wins.
+const EXAMPLE_HEAD = `# Every setting of creditd; all are optional. The values are the defaults.
+# Copied to .env in the working directory, they are read at start; the environment wins.
 `
 
 const settingNames = (): SettingName[] => Object.keys(SETTINGS) as SettingName[]

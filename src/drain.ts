@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import { Server as NetServer } from 'node:net'
 
-/** How long an open connection is listened to after the last answer, in case a request is coming. */
+/** How long open connections are listened to after the last answer, for requests on their way. */
 const STRAGGLER_MS = 1_000
 const POLL_MS = 10
 

@@ -37,7 +37,7 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** What a problem document carries beyond its fixed members, for example `required`, `available`. */
+/** What a problem document carries beyond its fixed members, such as `required`, `available`. */
 export type ErrorFields = Readonly<Record<string, unknown>>
 
 /**

@@ -140,7 +140,8 @@ async function findRows(orm: NodePgDatabase, wanted: Wanted): Promise<Found[]> {
   for (let window = 0; window < MAX_WINDOWS && found.length < count; window++) {
     const fromMs = toMs - FIRST_WINDOW_MS * 2 ** window
     const position = after?.row
-      ? sql`and (created_at, account_id, seq) < (${at(after.row[0])}, ${after.row[1]}, ${after.row[2]})`
+      ? sql`and (created_at, account_id, seq) <
+              (${at(after.row[0])}, ${after.row[1]}, ${after.row[2]})`
       : sql``
     const where = sql`true ${inTime({ ...wanted, toMs }, fromMs)} ${position} ${ofType(type)}`
     const order = sql`created_at desc, account_id desc, seq desc`

@@ -114,8 +114,8 @@ const listAuditLog = contract({
     tags,
     summary: 'Read the audit log',
     description:
-      'Who did what, newest first: the entries of the ledger, and beside them every refused write ' +
-      'of a known caller and every act of an operator.',
+      'Who did what, newest first: the entries of the ledger, and beside them every refused ' +
+      'write of a known caller and every act of an operator.',
     querystring: schema.auditQuery,
     response: { 200: schema.auditEntries },
   },

@@ -86,8 +86,8 @@ const makeDataDirectory = (directory: string): void => {
 
 const createCluster = (directory: string, identity: Identity): void => {
   const parent = dirname(directory)
-  removeOldDrafts(parent)
   const draft = makeDraft(parent)
+  removeOldDrafts(parent, statSync(draft).mtimeMs)
   try {
     fillDraft(draft, identity)
     // fails when another service was quicker, and then its cluster is the one
@@ -216,11 +216,12 @@ const ensureOwner = (data: string, { uid, gid }: Identity): void => {
   chownSync(data, uid, gid ?? 0)
 }
 
-const removeOldDrafts = (parent: string): void => {
+/** Older than a directory made just now: of a process that died. */
+const removeOldDrafts = (parent: string, nowMs: number): void => {
   for (const name of readdirSync(parent).filter((entry) => entry.startsWith('.postgres-'))) {
     const path = join(parent, name)
     const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? {}
-    if (mtimeMs !== undefined && Date.now() - mtimeMs > STALE_DRAFT_MS) {
+    if (mtimeMs !== undefined && nowMs - mtimeMs > STALE_DRAFT_MS) {
       rmSync(path, { recursive: true, force: true })
     }
   }

@@ -140,7 +140,7 @@ const wayBackOf = (
   const migration = migrations.find(({ createdAtMs }) => createdAtMs === row.createdAtMs)
   if (!migration) {
     throw new DatabaseSetupError(
-      `the newest migration of the database (${row.createdAtMs}) is not in this version's folder: ` +
+      `the newest migration of the database (${row.createdAtMs}) is not in this version: ` +
         'take it back with the version that applied it',
     )
   }
@@ -194,7 +194,7 @@ const withMigrationLock = async <T>(
 
 const createBookkeeping = async (client: pg.PoolClient, schema: string): Promise<void> => {
   const { rowCount } = await client.query('select 1 from pg_namespace where nspname = $1', [schema])
-  // not "if not exists" alone: that needs the right to create schemas even when there is nothing to do
+  // not "if not exists" alone: that needs the right to create schemas even where there is one
   if (rowCount === 0)
     await client.query(`create schema if not exists ${pg.escapeIdentifier(schema)}`)
   if (await hasBookkeeping(client, schema)) return

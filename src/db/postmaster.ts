@@ -101,7 +101,7 @@ export const findFreePort = (): Promise<number> =>
     })
   })
 
-/** Only what a server needs: PGDATA, PGPORT and the like of the operator's shell would mislead it. */
+/** Only what a server needs: PGDATA and the like of the operator's shell would mislead it. */
 export const cleanEnvironment = (): NodeJS.ProcessEnv => ({ LC_ALL: 'C', TZ: 'UTC' })
 
 const readPidFile = (cluster: Cluster): readonly string[] | null => {

@@ -132,7 +132,8 @@ const parseTlsMode = (params: URLSearchParams, authority: string): TlsMode => {
       return mode
     default:
       throw invalid(
-        `sslmode=${mode} is unknown; it is one of disable, allow, prefer, require, verify-ca, verify-full`,
+        `sslmode=${mode} is unknown; it is one of disable, allow, prefer, require, ` +
+          'verify-ca, verify-full',
       )
   }
 }

@@ -45,7 +45,7 @@ export const amount = z.int().meta({ description: 'Credits.', examples: [10] })
 const EARLIEST_MS = 0
 const LATEST_MS = Date.UTC(9999, 11, 31)
 
-/** An instant in a request, ISO 8601 with `Z` or an offset; it stays text until a service reads it. */
+/** An instant in a request, ISO 8601 with `Z` or an offset; text until a service reads it. */
 export const instant = z.iso
   .datetime({ offset: true, message: 'Must be ISO 8601 with a time and Z or an offset' })
   .refine((value) => {

@@ -4,7 +4,7 @@ import { createHash, randomUUID } from 'node:crypto'
 export type IdKind = 'txn' | 'gr' | 'hold'
 export type Named = { readonly accountId: string; readonly seq: number }
 
-/** What an account id looks like; an id that names anything else, such as a NUL, is none of ours. */
+/** What an account id looks like; an id that names anything else is none of ours. */
 export const NAMEABLE = /^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$/
 const SHAPE = /^(txn|gr|hold)_([A-Za-z0-9_-]{3,200})$/
 
@@ -32,7 +32,8 @@ export function digestOf(...parts: readonly string[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part)
   const hex = hash.digest('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
+  const start = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}`
+  return `${start}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
 }
 
 /** The digest under which a client's or a fact's key is stored, unique within its account. */

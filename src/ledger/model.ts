@@ -27,7 +27,7 @@ export const TRANSACTION_TYPES = [
 ] as const
 export type TransactionType = (typeof TRANSACTION_TYPES)[number]
 
-/** A grant as the rules see it. `grantSeq` is the seq of the row that made it: its id in the account. */
+/** A grant as the rules see it. `grantSeq`, its id in the account, is the seq of its first row. */
 export type Lot = {
   readonly grantSeq: number
   readonly source: GrantSource
@@ -191,7 +191,7 @@ export type TransferPart = {
   readonly expiresAtMs: number | null
 }
 
-/** What an operation answers: its first row (null where it writes none) and the account after it. */
+/** What an operation answers: its first row (null if it writes none) and the account after it. */
 export type Outcome = {
   readonly row: Row | null
   readonly state: AccountState

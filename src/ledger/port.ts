@@ -55,7 +55,7 @@ export type AppendReply = {
  * How a call to the database failed.
  * - retry: it certainly did nothing and may go again (serialization, deadlock, starting up).
  * - unknown: it may have been done (the connection or the reply was lost).
- * - unavailable: it did nothing and repeating soon won't help (read-only, disk full, no connection).
+ * - unavailable: it did nothing and repeating soon won't help (read-only, disk full, no server).
  * - data: something in it can not be stored (classes 22 and 23); nothing of it was.
  * - locked: a row stayed locked by somebody else for longer than allowed; nothing was done.
  */

@@ -58,7 +58,7 @@ export const grants = pgTable(
     createdAt: instant('created_at').notNull(),
     priority: smallint().notNull(),
     isRevoked: boolean('is_revoked').notNull(),
-    /** `remaining > 0`, as a column: a partial index on `remaining` itself would end HOT updates. */
+    /** `remaining > 0` as a column: a partial index on `remaining` itself would end HOT updates. */
     live: boolean().notNull(),
     source: text().$type<GrantSource>().notNull(),
   },

@@ -4,7 +4,7 @@ import { openFresh, type TestContext } from '../helpers/database.js'
 
 const EVERY_MINUTE = '* * * * *'
 
-/** Two minutes past an hour long gone; start() runs what was missed, so no test waits for a slot. */
+/** In a year long gone; start() runs what was missed, so no test waits for a slot. */
 const NOW_MS = Date.UTC(2026, 0, 5, 10, 2, 30)
 
 type Line = { message: string; job?: string }

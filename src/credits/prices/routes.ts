@@ -77,7 +77,7 @@ const setPrice = contract({
     operationId: 'setPrice',
     tags,
     summary: 'Set the price of an action',
-    description: `Adds an action to the price list, or replaces all that is said of it.${EVERYWHERE}`,
+    description: `Adds an action to the price list, or replaces it there.${EVERYWHERE}`,
     params: schema.priceParams,
     body: schema.priceBody,
     response: { 200: schema.price },

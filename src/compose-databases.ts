@@ -1,0 +1,174 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import { createKey, hasKeys } from './admin/api-keys.js'
+import type { Config } from './config.js'
+import { migrateUp } from './db/migrate.js'
+import type { Database, DatabaseOptions } from './db/open.js'
+import { type DatabaseSource, findDatabase } from './db/open-or-embed.js'
+import { inTransaction } from './db/transaction.js'
+import { parseDatabaseUrl } from './db/url.js'
+
+/** Beside a connection for each lane: for a fence, and for an account that is done alone. */
+const SPARE_LEDGER_CONNECTIONS = 2
+
+/** A look at all the books takes minutes when they are long; nothing else may. */
+const MAINTENANCE_TIMEOUT_MS = 600_000
+
+export type DatabasesDeps = {
+  readonly config: Config
+  readonly log: Logger
+  /** Shows the operator what must not be logged. */
+  readonly print: (text: string) => void
+  /** The embedded database is somebody else's now. */
+  readonly onLost: (error: Error) => void
+}
+
+export type Databases = {
+  readonly db: Database
+  /** The ledger's own connections, so that nobody's reads keep a charge waiting. */
+  readonly ledgerDb: Database
+  /** One connection for statements that take minutes. */
+  readonly maintenanceDb: Database
+  /** How many of the ledger's batches the connections allow at once. */
+  readonly lanes: number
+}
+
+/** Closes what was opened, the last first; one that fails does not keep the others open. */
+export type Closers = {
+  add(close: () => Promise<void>): void
+  run(): Promise<void>
+}
+
+export const createClosers = (log: Logger): Closers => {
+  const all: (() => Promise<void>)[] = []
+  return {
+    add: (close) => void all.push(close),
+    async run() {
+      for (const close of all.splice(0).reverse()) {
+        await close().catch((error) => log.error({ err: error }, 'not everything could be closed'))
+      }
+    },
+  }
+}
+
+/** Opens the database, brought up to date, with a first key where that is ours to make. */
+export const openDatabases = async (deps: DatabasesDeps, closers: Closers): Promise<Databases> => {
+  const source = await openSource(deps)
+  closers.add(source.close)
+  const open = async (options: Partial<DatabaseOptions>) => {
+    const db = await source.open(options)
+    closers.add(db.close)
+    return db
+  }
+  const sizes = connectionsOf(deps.config)
+  const db = await open({ poolSize: sizes.shared })
+  await prepareSchema(db, deps)
+  await ensureFirstKey(db, source, deps)
+  return {
+    db,
+    ledgerDb: await open({ poolSize: sizes.ledger, applicationName: 'creditd ledger' }),
+    maintenanceDb: await open({
+      poolSize: 1,
+      applicationName: 'creditd maintenance',
+      statementTimeoutMs: MAINTENANCE_TIMEOUT_MS,
+    }),
+    lanes: sizes.lanes,
+  }
+}
+
+/** The database alone, for commands: beside a running service, and without its limits of time. */
+export const openForCommand = async (
+  config: Config,
+  log: Logger,
+): Promise<{ source: DatabaseSource; db: Database; close: () => Promise<void> }> => {
+  const source = await findDatabase({
+    ...databaseOptions(config, log),
+    statementTimeoutMs: 0,
+    applicationName: 'creditd command',
+    joinsOwner: true,
+    onLost: (error) => log.error({ err: error }, 'the database is lost'),
+  })
+  try {
+    const db = await source.open({ poolSize: 2 })
+    const close = async () => {
+      await db.close()
+      await source.close()
+    }
+    return { source, db, close }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+const databaseOptions = ({ database, dataDirectory }: Config, log: DatabaseOptions['log']) => ({
+  ...database,
+  dataDirectory,
+  log,
+})
+
+const openSource = async ({ config, log, onLost }: DatabasesDeps): Promise<DatabaseSource> => {
+  const source = await findDatabase({ ...databaseOptions(config, log), onLost })
+  const { embedded } = source
+  if (embedded) {
+    const { directory, majorVersion, wasAdopted } = embedded
+    log.info(
+      { directory, majorVersion, wasAdopted },
+      `DATABASE_URL is not set: using the embedded PostgreSQL ${majorVersion} in ${directory}`,
+    )
+  }
+  return source
+}
+
+/** How the configured number of connections is shared out; reads never keep a charge waiting. */
+const connectionsOf = ({ database, ledger }: Config) => {
+  const { url, poolSize, defaultPoolSize } = database
+  const fromUrl = url === null ? null : parseDatabaseUrl(url).poolSize
+  const total = Math.max(2, poolSize ?? fromUrl ?? defaultPoolSize)
+  const wanted = ledger.lanes + SPARE_LEDGER_CONNECTIONS
+  const forLedger = Math.max(1, Math.min(wanted, Math.floor(total / 2)))
+  return {
+    ledger: forLedger,
+    shared: total - forLedger,
+    lanes: Math.min(ledger.lanes, forLedger),
+  }
+}
+
+const prepareSchema = async (db: Database, { config, log }: DatabasesDeps): Promise<void> => {
+  if (!config.migrateOnStart) return
+  const applied = await migrateUp(db, { log })
+  if (applied.length > 0) log.info({ count: applied.length }, 'the database is up to date')
+}
+
+/**
+ * Makes the first API key of an embedded database and shows it, once. Shown before it is committed:
+ * whoever is killed in between gets another one at the next start, and is never left without.
+ */
+const ensureFirstKey = async (
+  db: Database,
+  { embedded }: DatabaseSource,
+  { config, log, print }: DatabasesDeps,
+): Promise<void> => {
+  if (config.apiKey !== null || (await hasKeys(db.orm))) return
+  if (!embedded) {
+    log.warn(
+      'there is no API key yet: set CREDITD_API_KEY, or run "creditd keys create --name first"',
+    )
+    return
+  }
+  const { apiKeyPrefix: prefix } = config
+  const newKey = { name: 'first key', scopes: ['admin'] as const, prefix, expiresAtMs: null }
+  const deps = { newId: randomUUID, randomBytes, now: Date.now }
+  await inTransaction(
+    db,
+    async (tx) => {
+      const { key } = await createKey(tx, newKey, deps)
+      print(
+        `\n  Your first API key, shown this once:\n\n    ${key}\n\n` +
+          `  curl -H 'Authorization: Bearer <key>' ` +
+          `http://127.0.0.1:${config.http.port}/v1/accounts\n\n`,
+      )
+    },
+    { deadlineMs: config.http.requestTimeoutMs, isRepeatable: true },
+  )
+}
