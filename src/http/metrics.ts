@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { type App, contract } from './route.js'
+import { type App, contract, textReply } from './route.js'
 
 /** From a cached read to a request that waited for its deadline. */
 const LATENCY_BUCKETS_SECONDS = [
@@ -182,6 +182,6 @@ const getMetrics = contract({
     description:
       'Request rates and latencies by route, batches and commit times of the ledger, the ' +
       'connection pool, and the process itself, in the text format of Prometheus.',
-    produces: ['text/plain'],
+    response: { 200: textReply('text/plain', 'The metrics') },
   },
 })

@@ -135,15 +135,31 @@ function byStatus(codes: readonly ErrorCode[]): [string, ErrorCode[]][] {
   return [...groups]
 }
 
-/** A schema's first example also stands as the example of the body. */
+/** Every body has an example: its schema's first one, or one put together from its parts. */
 function giveExamples(document: Document, content: Record<string, Media>): void {
   for (const media of Object.values(content)) {
     if (media.example !== undefined || media.examples !== undefined || !media.schema) continue
-    const name = '$ref' in media.schema ? media.schema.$ref?.split('/').at(-1) : undefined
-    const schema = name ? document.components?.schemas?.[name] : media.schema
-    const [example] = (schema as { examples?: unknown[] } | undefined)?.examples ?? []
+    const example = exampleOf(document, media.schema)
     if (example !== undefined) media.example = example
   }
+}
+
+type Schema = {
+  readonly $ref?: string
+  readonly examples?: readonly unknown[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly items?: Schema
+}
+
+function exampleOf(document: Document, schema: Schema): unknown {
+  const { $ref, examples, properties, items } = schema
+  if (examples?.[0] !== undefined) return examples[0]
+  const named = document.components?.schemas?.[$ref?.split('/').at(-1) ?? '']
+  if (named) return exampleOf(document, named as Schema)
+  if (items) return [exampleOf(document, items)].filter((item) => item !== undefined)
+  if (!properties) return undefined
+  const parts = Object.entries(properties).map(([name, part]) => [name, exampleOf(document, part)])
+  return Object.fromEntries(parts)
 }
 
 const describe = (status: string): string => (status === '201' ? 'Done' : 'As asked')

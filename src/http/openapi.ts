@@ -7,7 +7,7 @@ import {
 import type { OpenAPIV3_1 } from 'openapi-types'
 import { stringify } from 'yaml'
 import { finishDocument, type RouteNote } from './openapi-document.js'
-import { type App, isWrite } from './route.js'
+import { type App, isWrite, textReply } from './route.js'
 
 export type ApiInfo = { readonly version: string }
 
@@ -81,19 +81,26 @@ export const openapiYaml = (app: App): string =>
 
 function serveDocument(app: App): void {
   const config = { access: 'public' } as const
-  const schema = (operationId: string, form: string) => ({
+  const schema = (operationId: string, form: string, type: string) => ({
     operationId,
     tags: ['Operations'],
     summary: `This document as ${form}`,
     description: `The description of the API in OpenAPI 3.1, as ${form}.`,
+    response: { 200: textReply(type, `The document as ${form}`) },
   })
+  let json: string | undefined
   let yaml: string | undefined
-  app.get('/openapi.json', { config, schema: schema('getOpenapiJson', 'JSON') }, async () =>
-    app.swagger(),
+  app.get(
+    '/openapi.json',
+    { config, schema: schema('getOpenapiJson', 'JSON', 'application/json') },
+    async (_request, reply) => {
+      json ??= JSON.stringify(app.swagger())
+      return reply.type('application/json; charset=utf-8').send(json)
+    },
   )
   app.get(
     '/openapi.yaml',
-    { config, schema: schema('getOpenapiYaml', 'YAML') },
+    { config, schema: schema('getOpenapiYaml', 'YAML', 'application/yaml') },
     async (_request, reply) => {
       yaml ??= openapiYaml(app)
       return reply.type('application/yaml; charset=utf-8').send(yaml)

@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { z } from 'zod'
 import type { ErrorCode } from '../errors.js'
 import type { Access, Actor } from './actor.js'
 
@@ -66,6 +67,12 @@ export const contract = <
 >(
   declared: C,
 ): C => declared
+
+/** A reply that is text of its own kind and not made from a schema. */
+export const textReply = (contentType: string, description: string) => ({
+  description,
+  content: { [contentType]: { schema: z.unknown().meta({ examples: ['…'] }) } },
+})
 
 const WRITE_METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
