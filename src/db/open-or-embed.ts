@@ -11,6 +11,8 @@ export type SourceOptions = Omit<DatabaseOptions, 'url'> & {
 }
 
 export type DatabaseSource = {
+  /** With the password in it: for tools that open it themselves, and for no log. */
+  readonly url: string
   readonly embedded: {
     readonly directory: string
     readonly majorVersion: number
@@ -27,6 +29,7 @@ export const findDatabase = async (options: SourceOptions): Promise<DatabaseSour
   const { url, dataDirectory, onLost, joinsOwner, ...defaults } = options
   if (url !== null) {
     return {
+      url,
       embedded: null,
       open: (own = {}) => openDatabase({ ...defaults, ...own, url }),
       close: async () => {},
@@ -35,6 +38,7 @@ export const findDatabase = async (options: SourceOptions): Promise<DatabaseSour
   const { log } = options
   const embedded = await startEmbedded({ dataDirectory, log, onLost, joinsOwner })
   return {
+    url: embedded.url,
     embedded,
     open: (own = {}) => openDatabase({ ...defaults, ...own, url: embedded.url }),
     close: () => embedded.stop(),
