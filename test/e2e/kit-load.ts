@@ -44,6 +44,8 @@ export type LoadPlan = {
   readonly pauseMs: number
   /** After this the client gives up. */
   readonly timeoutMs: number
+  /** How often an impatient client asks again before it gives up. */
+  readonly retries: number
 }
 
 /** The load ends by itself, whatever becomes of the test. */
@@ -64,7 +66,9 @@ export const startLoad = (plan: LoadPlan): Load => {
       const call = begin(next.ask())
       calls.push(call)
       try {
-        await attempt(plan.client, call, plan.timeoutMs)
+        for (let left = plan.retries; left >= 0 && !isDefinite(call); left -= 1) {
+          await attempt(plan.client, call, plan.timeoutMs)
+        }
       } catch (error) {
         if (error instanceof ContractFault) fault = error
         else throw error

@@ -40,7 +40,9 @@ export const assertTrue = async (
   const unknown = calls.filter(({ trouble }) => trouble !== null)
   await settleUnknown(ground, calls)
   await assertReconciled(t, ground)
-  const faults: string[] = []
+  const faults = calls
+    .filter(({ trouble }) => trouble === 'internal')
+    .map(({ path, key }) => `${path} ${key}: was answered with 500`)
   const stories: Story[] = []
   for (const accountId of accounts) {
     const own = calls.filter((call) => call.accountId === accountId)

@@ -7,14 +7,19 @@ import { type Ground, openAccount, openSql } from './kit-ground.js'
 import { attempt, begin, type Call, type Load, startLoad } from './kit-load.js'
 import { assertTrue } from './kit-oracle.js'
 
+/** Of a whole test file, on a machine that has much else to do. */
+export const TIMEOUT_MS = 115_000
+
 /** Services under load that may be killed and started again. */
 export type Scene = {
   readonly ground: Ground
   readonly random: Random
-  /** The services now, by their place. */
-  readonly services: (ServiceProcess | null)[]
+  /** The services now, by their place; null: killed. */
+  readonly services: readonly (ServiceProcess | null)[]
+  /** Where callers go, by place: a balancer may send them elsewhere. */
+  readonly urls: string[]
   /** Starts the service of a place, again or for the first time; callers find it there. */
-  start(place: number): Promise<ServiceProcess>
+  start(place: number, env?: Record<string, string>): Promise<ServiceProcess>
   /** kill -9; callers that have its address get to feel it. */
   kill(place: number): Promise<void>
   /** Opens the accounts with some credits and begins. */
@@ -31,9 +36,10 @@ type LoadOptions = {
   readonly workers: number
   readonly pauseMs: number
   readonly timeoutMs: number
+  readonly retries: number
 }
 
-const LOAD: LoadOptions = { accounts: 40, workers: 10, pauseMs: 12, timeoutMs: 12_000 }
+const LOAD: LoadOptions = { accounts: 40, workers: 10, pauseMs: 12, timeoutMs: 12_000, retries: 0 }
 
 export type SceneSetup = {
   readonly places: number
@@ -45,11 +51,11 @@ export const openScene = async (t: Test, setup: SceneSetup): Promise<Scene> => {
   const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
   t.comment(`seed ${seed} (TEST_SEED)`)
   const random = createRandom(seed)
-  const services: (ServiceProcess | null)[] = Array.from({ length: setup.places }, () => null)
+  const services = Array.from({ length: setup.places }, (): ServiceProcess | null => null)
   const urls = services.map(() => '')
   const program = await compiledService()
-  const start = async (place: number) => {
-    const service = await startService(t, { LOG_LEVEL: 'info', ...setup.env }, program)
+  const start = async (place: number, env: Record<string, string> = {}) => {
+    const service = await startService(t, { LOG_LEVEL: 'info', ...setup.env, ...env }, program)
     services[place] = service
     urls[place] = service.url
     return service
@@ -87,6 +93,7 @@ export const openScene = async (t: Test, setup: SceneSetup): Promise<Scene> => {
     ground,
     random,
     services,
+    urls,
     start,
     async kill(place) {
       await services[place]?.kill9()
