@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { outside, SQL_GUARANTEES } from './guarantees.js'
+import { withGround } from './kit.js'
+import { readGateFirst, SQL_MUTANTS } from './sql-mutants.js'
+
+withGround('ledger_append keeps the fine print', async (t, { url, pool, port }) => {
+  for (const [index, guarantee] of SQL_GUARANTEES.entries()) {
+    await t.test(`fine print ${guarantee.point}: ${guarantee.name}`, () =>
+      guarantee.run({ url, pool, port, prefix: `g${index}` }),
+    )
+  }
+})
+
+withGround('a fault in ledger_append breaks a guarantee', async (t, { url, pool, port }) => {
+  const { rows } = await pool.query<{ text: string }>(
+    `select pg_get_functiondef('ledger_append'::regproc) as text`,
+  )
+  const text = rows[0]?.text ?? ''
+  const replaced = SQL_MUTANTS.map(({ from, to, ...mutant }) => {
+    assert.equal(text.split(from).length, 2, `${mutant.name}: what it changes is there once`)
+    return { ...mutant, text: text.replace(from, () => to) }
+  })
+  const gateFirst = {
+    point: 1,
+    name: 'the gate is read before the lock',
+    text: readGateFirst(text),
+  }
+  for (const [index, mutant] of [...replaced, gateFirst].entries()) {
+    await t.test(`fine print ${mutant.point} is missed when ${mutant.name}`, async (t) => {
+      assert.notEqual(mutant.text, text)
+      await pool.query(mutant.text)
+      const broken: string[] = []
+      const own = SQL_GUARANTEES.filter(({ point }) => point === mutant.point)
+      for (const [i, { name, run }] of own.entries()) {
+        const place = { url, pool, port, prefix: `m${index}-${i}` }
+        await run(place).catch(() => broken.push(name))
+      }
+      for (const name of broken) t.comment(name)
+      t.not(broken.length, 0)
+      // What the fault has left is not of the real function.
+      await outside({ url }, async (client) => {
+        await client.query("set session_replication_role = 'replica'")
+        await client.query('truncate accounts cascade')
+        await client.query('truncate transactions_archive')
+      })
+    })
+  }
+  await pool.query(text)
+})
