@@ -4,7 +4,7 @@ import { recover } from './lane-recover.js'
 import { type Plan, planBatch, whatToLoad } from './plan.js'
 
 /** Each keeps a connection while it waits for a row lock: the others stay with the lanes. */
-export const MAX_ALONE = 4
+export const MAX_ALONE = 2
 
 /** Takes an account out of its lane, to be done beside the batches. */
 export function park(yard: Yard, lane: Lane, tickets: readonly Ticket[]): void {

@@ -127,8 +127,8 @@ export const MUTANTS: readonly Mutant[] = [
     point: 5,
     name: 'any number is done alone at once',
     file: 'lane-alone.ts',
-    from: 'MAX_ALONE = 4',
-    to: 'MAX_ALONE = 4000',
+    from: 'MAX_ALONE = 2',
+    to: 'MAX_ALONE = 2000',
   },
   {
     point: 6,
