@@ -34,12 +34,14 @@ const MAX_CAUSES = 5
 
 /** The service's log: one JSON object a line, and no secret in any of them. */
 export const createLog = ({ level, secrets, destination }: LogOptions): Logger => {
+  // as they are, and as they stand in JSON
+  const known = secrets.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
   const options = {
     level,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths: SECRET_FIELDS, censor: REDACTED },
     serializers: { err: describeError, error: describeError },
-    hooks: { streamWrite: (line: string) => scrub(line, secrets) },
+    hooks: { streamWrite: (line: string) => scrub(line, known) },
   }
   return destination ? pino(options, destination) : pino(options)
 }
