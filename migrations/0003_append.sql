@@ -8,30 +8,49 @@ create function to_ms(at timestamptz) returns bigint
 language sql stable parallel safe
 return floor(extract(epoch from at) * 1000)::bigint;
 --> statement-breakpoint
+-- What append takes: one array of rows for each table. Types of their own and not the tables', so
+-- that a table may gain a column while older instances still run.
+create type ledger_account as (
+  id text, base bigint, version bigint, seq bigint, balance bigint, held bigint, debt bigint,
+  status text, tier text, tier_expires_ms bigint, created_ms bigint, updated_ms bigint);
+--> statement-breakpoint
+create type ledger_key as (account_id text, key uuid);
+--> statement-breakpoint
+create type ledger_part as (account_id text, seq bigint);
+--> statement-breakpoint
+create type ledger_row as (
+  account_id text, seq bigint, type text, action text, amount bigint, balance_after bigint,
+  held_after bigint, debt_after bigint, parts jsonb, key uuid, digest uuid, actor text,
+  request_id text, detail jsonb, metadata jsonb, created_ms bigint);
+--> statement-breakpoint
+create type ledger_lot as (
+  account_id text, grant_seq bigint, amount bigint, remaining bigint, held bigint,
+  priority smallint, expires_ms bigint, is_revoked boolean, source text, created_ms bigint);
+--> statement-breakpoint
+create type ledger_lot_change as (
+  account_id text, grant_seq bigint, remaining bigint, held bigint, is_revoked boolean);
+--> statement-breakpoint
+create type ledger_hold as (
+  account_id text, hold_seq bigint, amount bigint, captured bigint, settled_seq bigint,
+  expires_ms bigint, status text, action text, parts jsonb, created_ms bigint);
+--> statement-breakpoint
+create type ledger_refund as (
+  account_id text, charge_seq bigint, refund_seq bigint, amount bigint);
+--> statement-breakpoint
+create type ledger_work as (account_id text, id text, kind text, payload jsonb);
+--> statement-breakpoint
 -- Writes one batch, or the part of it that still holds. No business rule is in here: the caller
--- decided, on the versions in a_base, and this proves that they have not moved and that no key was
+-- decided, on the versions in p_bases, and this proves that they have not moved and that no key was
 -- used. Accounts come in the order of their ids; one whose version moved, whose row somebody else
--- has locked, or of which a key exists is left out whole and named in `refused`.
+-- has locked, or of which a key exists is left out whole and named in `refused`. Of p_ids, those
+-- that are only to be proven are not in p_accounts.
 -- status: ok | epoch (a restore or rollback came between) | gate (writes are stopped)
 --         | clock (the caller's clock is more than a second off)
 create function ledger_append(
-  p_epoch uuid, p_now bigint,
-  a_id text[], a_base bigint[], a_version bigint[], a_seq bigint[], a_balance bigint[],
-  a_held bigint[], a_debt bigint[], a_status text[], a_tier text[], a_tier_expires bigint[],
-  a_created bigint[], a_updated bigint[],
-  k_account text[], k_key uuid[],
-  t_account text[], t_seq bigint[], t_type text[], t_action text[], t_amount bigint[],
-  t_balance bigint[], t_held bigint[], t_debt bigint[], t_parts text[], t_key uuid[],
-  t_digest uuid[], t_actor text[], t_request text[], t_detail text[], t_metadata text[],
-  t_created bigint[],
-  g_account text[], g_seq bigint[], g_amount bigint[], g_remaining bigint[], g_held bigint[],
-  g_priority smallint[], g_expires bigint[], g_revoked boolean[], g_source text[],
-  g_created bigint[],
-  l_account text[], l_seq bigint[], l_remaining bigint[], l_held bigint[], l_revoked boolean[],
-  h_account text[], h_seq bigint[], h_amount bigint[], h_captured bigint[], h_settled bigint[],
-  h_expires bigint[], h_status text[], h_action text[], h_parts text[], h_created bigint[],
-  r_account text[], r_charge bigint[], r_refund bigint[], r_amount bigint[],
-  w_account text[], w_id text[], w_kind text[], w_payload text[],
+  p_epoch uuid, p_now bigint, p_ids text[], p_bases bigint[], p_keys ledger_key[],
+  p_accounts ledger_account[], p_rows ledger_row[], p_lots ledger_lot[],
+  p_lot_changes ledger_lot_change[], p_holds ledger_hold[], p_refunds ledger_refund[],
+  p_work ledger_work[],
   out status text, out refused text[], out reasons text[], out now_ms bigint
 )
 language plpgsql
@@ -41,12 +60,13 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set jit = off
 as $$
 declare
   locked_ids text[];
   locked_versions bigint[];
-  known_ids text[];
-  known_bases bigint[];
+  known_ids text[] := p_ids;
+  known_bases bigint[] := p_bases;
   created_ids text[];
   used text[];
   gate control%rowtype;
@@ -62,16 +82,16 @@ begin
     from (
       select a.id, a.version, a.has_archive
         from accounts a
-       where a.id = any (a_id)
+       where a.id = any (p_ids)
        order by a.id collate "C"
          for update skip locked
     ) l;
 
   -- 2. Only now, in statements of their own: a statement that met a lock keeps its old snapshot.
-  select * into gate from control;
+  select * into gate from control where id = 1;
   now_ms := to_ms(clock_timestamp());
   status := case
-    when gate.epoch <> p_epoch then 'epoch'
+    when gate.epoch is distinct from p_epoch then 'epoch'
     when not gate.writable then 'gate'
     when abs(now_ms - p_now) > 1000 then 'clock'
     else 'ok'
@@ -80,27 +100,24 @@ begin
     return;
   end if;
 
-  if 0 = any (a_base) then
+  if 0 = any (p_bases) then
     with opened as (
       insert into accounts (id, version, seq, balance, held, debt, status, created_at, updated_at)
-      select n.id, 0, 0, 0, 0, 0, 'active', from_ms(n.created), from_ms(n.created)
-        from unnest(a_id, a_base, a_created) n (id, base, created)
+      select n.id, 0, 0, 0, 0, 0, 'active', from_ms(n.created_ms), from_ms(n.created_ms)
+        from unnest(p_accounts) n
        where n.base = 0
       on conflict (id) do nothing
       returning id
     )
     select coalesce(array_agg(id), '{}') into created_ids from opened;
     select coalesce(array_agg(n.id), '{}') into refused
-      from unnest(a_id, a_base) n (id, base)
+      from unnest(p_ids, p_bases) n (id, base)
      where n.base = 0 and n.id <> all (created_ids);
     reasons := array_fill('moved'::text, array[cardinality(refused)]);
     select coalesce(array_agg(n.id), '{}'), coalesce(array_agg(n.base), '{}')
       into known_ids, known_bases
-      from unnest(a_id, a_base) n (id, base)
+      from unnest(p_ids, p_bases) n (id, base)
      where n.base > 0;
-  else
-    known_ids := a_id;
-    known_bases := a_base;
   end if;
 
   -- 3. Refuse what moved. The arrays are equal in the usual case, which costs nothing to see.
@@ -115,95 +132,87 @@ begin
 
   -- 4. Refuse the accounts of which a key was used before. A join and not `exists`: that could be
   -- planned as a hash over the whole table while the statistics still say it is empty.
-  if cardinality(k_key) > 0 then
+  if cardinality(p_keys) > 0 then
     select coalesce(array_agg(distinct t.account_id), '{}') into used
-      from unnest(k_account, k_key) k (account_id, key)
+      from unnest(p_keys) k
       join transactions t on t.account_id = k.account_id and t.key = k.key
      where k.account_id <> all (refused);
     if archived then
       select used || coalesce(array_agg(distinct t.account_id), '{}') into used
-        from unnest(k_account, k_key) k (account_id, key)
+        from unnest(p_keys) k
         join transactions_archive t on t.account_id = k.account_id and t.key = k.key
        where k.account_id <> all (refused || used);
     end if;
-    refused := refused || used;
-    reasons := reasons || array_fill('key'::text, array[cardinality(used)]);
+    if cardinality(used) > 0 then
+      refused := refused || used;
+      reasons := reasons || array_fill('key'::text, array[cardinality(used)]);
+    end if;
   end if;
 
   -- 5. Write the rest, one statement a table.
   update accounts a
      set version = n.version, seq = n.seq, balance = n.balance, held = n.held, debt = n.debt,
-         status = n.status, tier = n.tier, tier_expires_at = from_ms(n.tier_expires),
-         updated_at = from_ms(n.updated)
-    from unnest(a_id, a_base, a_version, a_seq, a_balance, a_held, a_debt, a_status, a_tier,
-                a_tier_expires, a_updated)
-      n (id, base, version, seq, balance, held, debt, status, tier, tier_expires, updated)
+         status = n.status, tier = n.tier, tier_expires_at = from_ms(n.tier_expires_ms),
+         updated_at = from_ms(n.updated_ms)
+    from unnest(p_accounts) n
    where a.id = n.id
-     and n.version <> n.base
      and n.id <> all (refused);
 
-  if cardinality(t_seq) > 0 then
+  if cardinality(p_rows) > 0 then
     insert into transactions (
       account_id, seq, type, action, amount, balance_after, held_after, debt_after, parts, key,
       digest, actor, request_id, detail, metadata, created_at)
-    select n.account_id, n.seq, n.type, n.action, n.amount, n.balance, n.held, n.debt,
-           n.parts::jsonb, n.key, n.digest, n.actor, n.request, n.detail::jsonb,
-           n.metadata::jsonb, from_ms(n.created)
-      from unnest(t_account, t_seq, t_type, t_action, t_amount, t_balance, t_held, t_debt, t_parts,
-                  t_key, t_digest, t_actor, t_request, t_detail, t_metadata, t_created)
-        n (account_id, seq, type, action, amount, balance, held, debt, parts, key, digest, actor,
-           request, detail, metadata, created)
+    select n.account_id, n.seq, n.type, n.action, n.amount, n.balance_after, n.held_after,
+           n.debt_after, n.parts, n.key, n.digest, n.actor, n.request_id, n.detail, n.metadata,
+           from_ms(n.created_ms)
+      from unnest(p_rows) n
      where n.account_id <> all (refused);
   end if;
 
-  if cardinality(g_seq) > 0 then
+  if cardinality(p_lots) > 0 then
     insert into grants (
       account_id, grant_seq, amount, remaining, held, priority, expires_at, is_revoked, live,
       source, created_at)
-    select n.account_id, n.seq, n.amount, n.remaining, n.held, n.priority, from_ms(n.expires),
-           n.revoked, n.remaining > 0, n.source, from_ms(n.created)
-      from unnest(g_account, g_seq, g_amount, g_remaining, g_held, g_priority, g_expires,
-                  g_revoked, g_source, g_created)
-        n (account_id, seq, amount, remaining, held, priority, expires, revoked, source, created)
+    select n.account_id, n.grant_seq, n.amount, n.remaining, n.held, n.priority,
+           from_ms(n.expires_ms), n.is_revoked, n.remaining > 0, n.source, from_ms(n.created_ms)
+      from unnest(p_lots) n
      where n.account_id <> all (refused);
   end if;
 
-  if cardinality(l_seq) > 0 then
+  if cardinality(p_lot_changes) > 0 then
     update grants g
-       set remaining = n.remaining, held = n.held, is_revoked = n.revoked, live = n.remaining > 0
-      from unnest(l_account, l_seq, l_remaining, l_held, l_revoked)
-        n (account_id, seq, remaining, held, revoked)
+       set remaining = n.remaining, held = n.held, is_revoked = n.is_revoked,
+           live = n.remaining > 0
+      from unnest(p_lot_changes) n
      where g.account_id = n.account_id
-       and g.grant_seq = n.seq
+       and g.grant_seq = n.grant_seq
        and n.account_id <> all (refused);
   end if;
 
-  if cardinality(h_seq) > 0 then
+  if cardinality(p_holds) > 0 then
     insert into holds as h (
       account_id, hold_seq, amount, captured, settled_seq, expires_at, status, action, parts,
       created_at)
-    select n.account_id, n.seq, n.amount, n.captured, n.settled, from_ms(n.expires), n.status,
-           n.action, n.parts::jsonb, from_ms(n.created)
-      from unnest(h_account, h_seq, h_amount, h_captured, h_settled, h_expires, h_status, h_action,
-                  h_parts, h_created)
-        n (account_id, seq, amount, captured, settled, expires, status, action, parts, created)
+    select n.account_id, n.hold_seq, n.amount, n.captured, n.settled_seq, from_ms(n.expires_ms),
+           n.status, n.action, n.parts, from_ms(n.created_ms)
+      from unnest(p_holds) n
      where n.account_id <> all (refused)
     on conflict (account_id, hold_seq) do update
        set captured = excluded.captured, settled_seq = excluded.settled_seq,
            expires_at = excluded.expires_at, status = excluded.status;
   end if;
 
-  if cardinality(r_refund) > 0 then
+  if cardinality(p_refunds) > 0 then
     insert into refunds (account_id, charge_seq, refund_seq, amount)
-    select n.account_id, n.charge, n.refund, n.amount
-      from unnest(r_account, r_charge, r_refund, r_amount) n (account_id, charge, refund, amount)
+    select n.account_id, n.charge_seq, n.refund_seq, n.amount
+      from unnest(p_refunds) n
      where n.account_id <> all (refused);
   end if;
 
-  if cardinality(w_id) > 0 then
+  if cardinality(p_work) > 0 then
     insert into pending_work (account_id, id, kind, payload, created_at, next_attempt_at)
-    select n.account_id, n.id, n.kind, n.payload::jsonb, from_ms(p_now), from_ms(p_now)
-      from unnest(w_account, w_id, w_kind, w_payload) n (account_id, id, kind, payload)
+    select n.account_id, n.id, n.kind, n.payload, from_ms(p_now), from_ms(p_now)
+      from unnest(p_work) n
      where n.account_id <> all (refused);
   end if;
 end
@@ -246,8 +255,8 @@ return json_build_object(
 -- All that decisions need, in one statement and so of one snapshot: accounts with their live lots
 -- and active holds; rows by key; charges with what was refunded; settled holds and dead lots.
 create function ledger_load(
-  p_ids text[], k_account text[], k_key uuid[], c_account text[], c_seq bigint[],
-  h_account text[], h_seq bigint[], l_account text[], l_seq bigint[]
+  p_ids text[], p_keys ledger_key[], p_charges ledger_part[], p_holds ledger_part[],
+  p_lots ledger_part[]
 ) returns json
 language plpgsql stable
 set search_path from current
@@ -255,6 +264,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return (
@@ -279,7 +289,7 @@ begin
          where a.id = any (p_ids)),
       'rows', (
         select coalesce(json_agg(ledger_row_json(t)), '[]')
-          from unnest(k_account, k_key) k (account_id, key)
+          from unnest(p_keys) k
           join ledger_rows t on t.account_id = k.account_id and t.key = k.key),
       'charges', (
         select coalesce(json_agg(json_build_object(
@@ -292,18 +302,19 @@ begin
                      from jsonb_array_elements(t.parts) p
                      join grants g on g.account_id = t.account_id
                                   and g.grant_seq = (p ->> 0)::bigint))), '[]')
-          from unnest(c_account, c_seq) k (account_id, seq)
+          from unnest(p_charges) k
           join ledger_rows t on t.account_id = k.account_id and t.seq = k.seq),
       'holds', (
         select coalesce(json_agg(json_build_object(
                  'accountId', h.account_id, 'hold', ledger_hold_json(h))), '[]')
-          from unnest(h_account, h_seq) k (account_id, seq)
+          from unnest(p_holds) k
           join holds h on h.account_id = k.account_id and h.hold_seq = k.seq),
       'lots', (
         select coalesce(json_agg(json_build_object(
                  'accountId', g.account_id, 'lot', ledger_lot_json(g))), '[]')
-          from unnest(l_account, l_seq) k (account_id, seq)
+          from unnest(p_lots) k
           join grants g on g.account_id = k.account_id and g.grant_seq = k.seq))
-      from control c);
+      from control c
+     where c.id = 1);
 end
 $$;

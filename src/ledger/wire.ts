@@ -23,43 +23,46 @@ export type StoredAccount = Omit<LoadReply['accounts'][number], 'holds'> & {
 
 type Value = string | number | boolean | null
 
-/** An array as PostgreSQL reads it: one parameter, however many elements. */
-export function arrayLiteral(values: readonly Value[]): string {
-  return `{${values.map(element).join(',')}}`
-}
+/** An array of plain values as PostgreSQL reads it: one parameter, however many elements. */
+const arrayOf = (values: readonly (string | number)[]): string =>
+  `{${values.map((value) => (typeof value === 'number' ? value : quoted(value))).join(',')}}`
 
-function element(value: Value): string {
-  if (value === null) return 'NULL'
-  if (typeof value !== 'string') return String(value)
-  return `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+
+/** Account ids as one parameter. */
+export const idsOf = (accountIds: readonly string[]): string => arrayOf(accountIds)
+
+/** An array of composite values. */
+const rowsOf = (rows: readonly (readonly Value[])[]): string =>
+  `{${rows.map((row) => `"(${row.map(field).join(',')})"`).join(',')}}`
+
+/** Text that stands for itself within a composite value within an array. */
+const PLAIN = /^[\w.:@/+-]+$/
+
+/** Within a composite value a quote is doubled, a backslash too; the array escapes both again. */
+function field(value: Value): string | number | boolean {
+  if (value === null) return ''
+  if (typeof value !== 'string' || PLAIN.test(value)) return value
+  return `\\"${value.replaceAll('\\', '\\\\\\\\').replaceAll('"', '\\"\\"')}\\"`
 }
 
 /** The parameters of `ledger_append`, in its order. */
-export function appendParameters(batch: Batch): string[] {
-  const { accounts, keys } = batch
+export function appendParameters({ epoch, nowMs, accounts, keys }: Batch): string[] {
+  const written = accounts.filter(({ base, state }) => state.version !== base)
   return [
-    batch.epoch,
-    String(batch.nowMs),
-    ...columns(accounts.map(accountValues), 12),
-    ...columns(
-      keys.map(({ accountId, key }) => [accountId, key]),
-      2,
-    ),
-    ...columns(
-      accounts.flatMap(({ changes }) => changes.rows.map(rowValues)),
-      16,
-    ),
-    ...columns(accounts.flatMap(newLotValues), 10),
-    ...columns(accounts.flatMap(changedLotValues), 5),
-    ...columns(accounts.flatMap(holdValues), 10),
-    ...columns(accounts.flatMap(refundValues), 4),
-    ...columns(accounts.flatMap(pendingValues), 4),
+    epoch,
+    String(nowMs),
+    arrayOf(accounts.map(({ state }) => state.accountId)),
+    arrayOf(accounts.map(({ base }) => base)),
+    rowsOf(keys.map(({ accountId, key }) => [accountId, key])),
+    rowsOf(written.map(accountValues)),
+    rowsOf(written.flatMap(({ changes }) => changes.rows.map(rowValues))),
+    rowsOf(written.flatMap(newLotValues)),
+    rowsOf(written.flatMap(changedLotValues)),
+    rowsOf(written.flatMap(holdValues)),
+    rowsOf(written.flatMap(refundValues)),
+    rowsOf(written.flatMap(pendingValues)),
   ]
-}
-
-/** Rows of values as one array literal for each column. */
-function columns(rows: readonly (readonly Value[])[], width: number): string[] {
-  return Array.from({ length: width }, (_, i) => arrayLiteral(rows.map((row) => row[i] ?? null)))
 }
 
 function accountValues({ base, state }: AccountWrite): Value[] {
@@ -138,21 +141,11 @@ const pendingValues = ({ state, changes }: AccountWrite): Value[][] =>
 
 /** The parameters of `ledger_load`, in its order. */
 export function loadParameters(request: LoadRequest): string[] {
-  const parts = (list: LoadRequest['charges']) =>
-    columns(
-      list.map(({ accountId, seq }) => [accountId, seq]),
-      2,
-    )
-  return [
-    arrayLiteral(request.accounts),
-    ...columns(
-      request.keys.map(({ accountId, key }) => [accountId, key]),
-      2,
-    ),
-    ...parts(request.charges),
-    ...parts(request.holds),
-    ...parts(request.lots),
-  ]
+  const { accounts, keys, charges, holds, lots } = request
+  const parts = [charges, holds, lots].map((list) =>
+    rowsOf(list.map(({ accountId, seq }) => [accountId, seq])),
+  )
+  return [idsOf(accounts), rowsOf(keys.map(({ accountId, key }) => [accountId, key])), ...parts]
 }
 
 /** The reply of `ledger_load` in the shapes of the rules. */

@@ -11,13 +11,7 @@ import {
   PortError,
   type RefusalReason,
 } from './port.js'
-import {
-  appendParameters,
-  arrayLiteral,
-  loadParameters,
-  loadReply,
-  type StoredReply,
-} from './wire.js'
+import { appendParameters, idsOf, loadParameters, loadReply, type StoredReply } from './wire.js'
 
 /** How long one account's row lock is waited for. */
 const ROW_LOCK_TIMEOUT_MS = 250
@@ -27,9 +21,9 @@ const parameters = (count: number): string =>
 
 const APPEND = {
   name: 'ledger_append',
-  text: `select * from ledger_append(${parameters(65)})`,
+  text: `select * from ledger_append(${parameters(12)})`,
 }
-const LOAD = { name: 'ledger_load', text: `select ledger_load(${parameters(9)}) as reply` }
+const LOAD = { name: 'ledger_load', text: `select ledger_load(${parameters(5)}) as reply` }
 const LOCK = {
   name: 'ledger_lock',
   text: 'select id from accounts where id = any ($1) order by id collate "C" for update',
@@ -70,7 +64,7 @@ export function createWriter(pool: pg.Pool): LedgerPort {
     append: (batch) => onClient((client) => append(client, batch)),
     fence: (accountIds) =>
       onClient(async (client) => {
-        await send(client, { ...FENCE, values: [arrayLiteral(accountIds)] })
+        await send(client, { ...FENCE, values: [idsOf(accountIds)] })
       }),
     alone: (request, decide) => onClient((client) => alone(client, request, decide)),
   }
@@ -99,7 +93,7 @@ async function alone(
 ): Promise<AppendReply | null> {
   await send(client, { text: 'begin' })
   await send(client, { text: `set local lock_timeout = ${ROW_LOCK_TIMEOUT_MS}` })
-  await send(client, { ...LOCK, values: [arrayLiteral(request.accounts)] })
+  await send(client, { ...LOCK, values: [idsOf(request.accounts)] })
   const batch = decide(await load(client, request))
   const reply = batch && (await append(client, batch))
   await send(client, { text: 'commit' })

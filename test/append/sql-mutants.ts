@@ -71,6 +71,6 @@ export const SQL_MUTANTS: readonly SqlMutant[] = [
 /** The gate is read before the rows are locked: trap (a) of a statement that waits. */
 export function readGateFirst(definition: string): string {
   const locking = LOCKING.exec(definition)?.[0] ?? ''
-  const reading = 'select * into gate from control;'
+  const reading = 'select * into gate from control where id = 1;'
   return definition.replace(reading, '').replace(locking, `${reading}\n${locking}`)
 }
