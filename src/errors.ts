@@ -49,7 +49,11 @@ export class AppError extends Error {
   readonly fields: ErrorFields
 
   constructor(code: ErrorCode, message: string, fields: ErrorFields = {}, cause?: unknown) {
+    // A refusal is an answer and not a fault: its stack, most of its cost, tells nobody anything.
+    const limit = Error.stackTraceLimit
+    if (ERRORS[code][0] < 500) Error.stackTraceLimit = 0
     super(message, cause === undefined ? undefined : { cause })
+    Error.stackTraceLimit = limit
     this.name = 'AppError'
     this.code = code
     this.fields = fields

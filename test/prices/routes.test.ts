@@ -63,7 +63,7 @@ async function openService(t: TestContext) {
     logger: pino({ level: 'silent' }),
     authenticator: createAuthenticator({ findKey, configuredKey: ADMIN, now: Date.now }),
     audit: { record: (entry) => noted.push(entry) },
-    metrics: createMetrics([]),
+    metrics: createMetrics({ now: () => performance.now() }),
     trustProxy: false,
     serializer: 'strict',
     requestIdPrefix: 't',
