@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import { AppError } from '../errors.js'
 import {
@@ -51,7 +51,7 @@ type Cached = {
 }
 
 /** The form in which keys are stored and compared. */
-export const keyHash = (key: string): string => createHash('sha256').update(key).digest('hex')
+export const keyHash = (key: string): string => hash('sha256', key)
 
 /**
  * Tells who calls from the `Authorization` header. Keys are looked up by their SHA-256 and

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 
 /** What a public id names: a row, a grant or a hold of an account. */
 export type IdKind = 'txn' | 'gr' | 'hold'
@@ -29,9 +29,8 @@ export type KeyNamespace = 'fact' | 'api' | 'session'
 
 /** The first 128 bits of a SHA-256, written as a uuid: 16 bytes in the database. */
 export function digestOf(...parts: readonly string[]): string {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part)
-  const hex = hash.digest('hex')
+  // one call over one text: a Hash object costs three times as much, on every charge
+  const hex = hash('sha256', parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join(''))
   const start = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}`
   return `${start}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
 }
