@@ -72,8 +72,8 @@ function finishOperation(document: Document, operation: Operation, note: RouteNo
   operation.security = access === 'public' ? [] : [{ apiKey: [] }]
   if (access !== 'public') {
     const scopes = scopesOf(access).map((scope) => `\`${scope}\``)
-    const also = scopes.includes('`admin`') ? '' : ' or `admin`'
-    operation.description = `${operation.description ?? ''}\n\nScope: ${scopes.join(' or ')}${also}.`
+    const enough = [...new Set([...scopes, '`admin`'])].join(' or ')
+    operation.description = `${operation.description ?? ''}\n\nScope: ${enough}.`
   }
   if (isWrite) {
     const parameter = { $ref: '#/components/parameters/IdempotencyKey' }
