@@ -73,11 +73,19 @@ const dropAll = async ({ pool, schema }: Database): Promise<void> => {
           from pg_proc p
           join pg_namespace n on n.oid = p.pronamespace
           left join pg_depend d on d.objid = p.oid and d.deptype = 'e'
-         where n.nspname = ${name} and d.objid is null) s;
+         where n.nspname = ${name} and d.objid is null
+        union all
+        select format('drop type %s cascade', y.oid::regtype)
+          from pg_type y
+          join pg_namespace n on n.oid = y.typnamespace
+          left join pg_class c on c.oid = y.typrelid
+         where n.nspname = ${name}
+           and (y.typtype in ('d', 'e') or y.typtype = 'c' and c.relkind = 'c')) s;
       foreach statement in array coalesce(statements, '{}') loop
         begin
           execute statement;
-        exception when undefined_table or undefined_function or undefined_object then
+        exception when undefined_table or undefined_function
+          or undefined_object then
           -- gone already, with something it depended on
         end;
       end loop;

@@ -14,7 +14,7 @@ const openEmpty = async (t: TestContext, schema?: string): Promise<Database & { 
   return { ...db, url }
 }
 
-/** Everything the migrations make, as text: tables, constraints, indexes, functions, triggers. */
+/** Everything the migrations make, as text. */
 const catalogueOf = async (db: Database): Promise<string[]> => {
   const { rows } = await db.pool.query<{ line: string }>(CATALOGUE, [db.schema])
   return rows.map(({ line }) => line)
@@ -27,7 +27,7 @@ const CATALOGUE = `
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-   where c.relnamespace in (select oid from ours) and c.relkind in ('r', 'v', 'm', 'p')
+   where c.relnamespace in (select oid from ours) and c.relkind in ('r', 'v', 'm', 'p', 'c')
   union all
   select 'options ' || relname || ' ' || relkind::text || ' ' || coalesce(reloptions::text, '')
     from pg_class where relnamespace in (select oid from ours)
@@ -41,6 +41,10 @@ const CATALOGUE = `
   union all
   select 'function ' || pg_get_functiondef(oid) from pg_proc
    where pronamespace in (select oid from ours)
+  union all
+  select 'type ' || y.typname || ' ' || y.typtype::text || ' ' || coalesce(c.relkind::text, '')
+    from pg_type y left join pg_class c on c.oid = y.typrelid
+   where y.typnamespace in (select oid from ours)
   union all
   select 'trigger ' || pg_get_triggerdef(oid) from pg_trigger
    where not tgisinternal
