@@ -1,0 +1,63 @@
+import { createConnection, createServer, type Socket } from 'node:net'
+
+/**
+ * - pass: as a wire does.
+ * - hole: takes everything and gives nothing on, both ways; new connections hang.
+ * - mute: what the client sends arrives, what is answered does not.
+ * - cut: new connections are refused at once.
+ */
+export type WireMode = 'pass' | 'hole' | 'mute' | 'cut'
+
+export type Wire = {
+  readonly port: number
+  set(mode: WireMode): void
+  /** Resets every connection there is. */
+  reset(): void
+  close(): Promise<void>
+}
+
+/** A wire to a server on this machine that can be cut, blocked, and made to lose replies. */
+export async function createProxy(targetPort: number): Promise<Wire> {
+  let mode: WireMode = 'pass'
+  const pairs = new Set<readonly [Socket, Socket]>()
+
+  const server = createServer((client) => {
+    const upstream = createConnection(targetPort, '127.0.0.1')
+    const pair = [client, upstream] as const
+    pairs.add(pair)
+    if (mode === 'cut') client.resetAndDestroy()
+    client.on('data', (data) => {
+      if (mode === 'pass' || mode === 'mute') upstream.write(data)
+    })
+    upstream.on('data', (data) => {
+      if (mode === 'pass') client.write(data)
+    })
+    for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
+      from.on('error', () => {})
+      from.on('close', () => {
+        to.destroy()
+        pairs.delete(pair)
+      })
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const reset = () => {
+    for (const [client, upstream] of pairs) {
+      client.resetAndDestroy()
+      upstream.destroy()
+    }
+  }
+
+  return {
+    port: typeof address === 'object' && address ? address.port : 0,
+    set(to) {
+      mode = to
+    },
+    reset,
+    close() {
+      reset()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}
