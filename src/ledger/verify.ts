@@ -32,7 +32,7 @@ export async function verify(pool: pg.Pool, accountId: string | null): Promise<V
 }
 
 const ROWS = `
-  select t.account_id, t.seq, t.type, t.amount, t.balance_after, t.held_after, t.debt_after,
+  select t.account_id, t.seq, t.key, t.type, t.amount, t.balance_after, t.held_after, t.debt_after,
          t.parts, t.detail, t.created_at,
          lag(t.balance_after, 1, 0::bigint) over w as balance_before,
          lag(t.seq, 1, 0::bigint) over w as seq_before,
@@ -49,6 +49,7 @@ const SUMS = `
          count(*) filter (where r.seq <> r.seq_before + 1) as gaps,
          sum(r.amount) filter (where r.type = 'refund') as refunded,
          count(*) filter (where r.created_at < r.created_before) as backwards,
+         count(r.key) - count(distinct r.key) as repeated,
          count(*) filter (where r.amount <> 0 and r.parts_sum is distinct from r.amount) as unpaid,
          max(r.balance_after) filter (where r.is_last) as last_balance,
          max(r.held_after) filter (where r.is_last) as last_held,
@@ -59,10 +60,12 @@ const SUMS = `
 const LOTS = `
   select g.account_id, sum(g.remaining) as remaining, sum(g.held) as held,
          count(*) filter (where g.remaining <> coalesce(m.moved, 0)) as unmatched,
+         count(*) filter (where m.given is distinct from g.amount) as misgiven,
          count(*) filter (where g.held <> coalesce(h.held, 0)) as unheld
     from grants g
     left join (
-      select r.account_id, (p ->> 0)::bigint as grant_seq, sum((p ->> 1)::bigint) as moved
+      select r.account_id, (p ->> 0)::bigint as grant_seq, sum((p ->> 1)::bigint) as moved,
+             sum((p ->> 1)::bigint) filter (where r.seq = (p ->> 0)::bigint) as given
         from rows r, jsonb_array_elements(r.parts) p
        where r.amount <> 0
        group by 1, 2) m using (account_id, grant_seq)
@@ -77,8 +80,9 @@ const LOTS = `
 const HOLDS = `
   select h.account_id, sum(h.amount) filter (where h.status = 'active') as held,
          count(*) filter (where h.status <> 'active' and r.seq is null) as unsettled,
-         count(*) filter (where h.captured <> 0 and r.amount is distinct from -h.captured)
-           as miscaptured
+         count(*) filter (
+           where h.captured <> case when r.type = 'capture' then -r.amount else 0 end
+         ) as miscaptured
     from holds h
     left join ledger_rows r on r.account_id = h.account_id and r.seq = h.settled_seq
                     and r.type = case h.status when 'captured' then 'capture'
@@ -104,6 +108,7 @@ const CHECKS = [
   check('balance_is_sum_of_rows', 'coalesce(s.amount, 0)', 'a.balance'),
   check('seq_counts_rows', 'coalesce(s.rows, 0)', 'a.seq'),
   check('rows_without_gaps', '0', 'coalesce(s.gaps, 0)'),
+  check('keys_used_once', '0', 'coalesce(s.repeated, 0)'),
   check('rows_chain', '0', 'coalesce(s.broken, 0)'),
   check('time_never_goes_back', '0', 'coalesce(s.backwards, 0)'),
   check('parts_add_up', '0', 'coalesce(s.unpaid, 0)'),
@@ -111,6 +116,7 @@ const CHECKS = [
   check('last_row_has_held', 'coalesce(s.last_held, 0)', 'a.held'),
   check('last_row_has_debt', 'coalesce(s.last_debt, 0)', 'a.debt'),
   check('balance_is_sum_of_grants', 'coalesce(l.remaining, 0)', 'a.balance'),
+  check('grants_have_their_amount', '0', 'coalesce(l.misgiven, 0)'),
   check('grants_match_rows', '0', 'coalesce(l.unmatched, 0)'),
   check('held_is_sum_of_grants', 'coalesce(l.held, 0)', 'a.held'),
   check('held_is_sum_of_holds', 'coalesce(h.held, 0)', 'a.held'),
