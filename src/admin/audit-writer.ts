@@ -1,4 +1,6 @@
+import { sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+import { sqlStateOf } from '../db/errors.js'
 import type { AuditEntry, AuditSink } from '../http/audit.js'
 import { auditLogs } from './tables.js'
 
@@ -6,6 +8,10 @@ import { auditLogs } from './tables.js'
 const FLUSH_AFTER_MS = 200
 const FLUSH_AT = 200
 const RETRY_AFTER_MS = 2_000
+/** What one statement writes: a megabyte or two where every entry holds a large body. */
+const MAX_BATCH = 500
+/** Longer messages say nothing more. */
+const MAX_MESSAGE_LENGTH = 1_000
 /** While the database is away the log waits here; beyond this the newest entries are given up. */
 const MAX_WAITING = 10_000
 
@@ -26,7 +32,18 @@ export type AuditWriter = AuditSink & {
   stats(): { readonly waiting: number; readonly lost: number }
 }
 
-type Row = typeof auditLogs.$inferInsert
+type Row = {
+  readonly id: string
+  readonly account_id: string | null
+  readonly action: string
+  readonly status: AuditEntry['status']
+  readonly actor: string
+  readonly request_id: string
+  readonly error_code: string | null
+  readonly error_message: string | null
+  readonly metadata: AuditEntry['metadata']
+  readonly created_at: string
+}
 
 /** Writes the audit log in batches beside the work, never in its transactions. */
 export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
@@ -38,9 +55,13 @@ export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
 
   async function writeOut(): Promise<void> {
     while (waiting.length > 0) {
-      const rows = waiting.slice(0, FLUSH_AT)
-      // a batch that was written although its reply was lost is not written twice
-      await orm.insert(auditLogs).values(rows).onConflictDoNothing()
+      const rows = waiting.slice(0, MAX_BATCH)
+      await insert(orm, rows).catch((error: unknown) => {
+        // what can not be stored now can never be: it must not hold up the rest
+        if (!sqlStateOf(error)?.startsWith('22')) throw error
+        lost += rows.length
+        onTrouble({ error, lost: rows.length })
+      })
       waiting = waiting.slice(rows.length)
     }
   }
@@ -80,15 +101,35 @@ export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
   }
 }
 
+/**
+ * All rows as one parameter: a third of the work of one for each value. A batch that was written
+ * although its reply was lost is not written twice.
+ */
+async function insert(orm: NodePgDatabase, rows: readonly Row[]): Promise<void> {
+  await orm.execute(sql`
+    insert into ${auditLogs} (id, account_id, action, status, actor, request_id, error_code,
+                              error_message, metadata, created_at)
+    select id, account_id, action, status, actor, request_id, error_code,
+           error_message, metadata, created_at
+      from json_to_recordset(${JSON.stringify(rows)}::json)
+        as r(id text, account_id text, action text, status text, actor text, request_id text,
+             error_code text, error_message text, metadata jsonb, created_at timestamptz)
+        on conflict do nothing`)
+}
+
 const rowOf = (entry: AuditEntry, id: string, nowMs: number): Row => ({
   id,
-  accountId: entry.accountId,
+  account_id: entry.accountId,
   action: entry.action,
   status: entry.status,
   actor: entry.actor,
-  requestId: entry.requestId,
-  errorCode: entry.errorCode,
-  errorMessage: entry.errorMessage,
+  request_id: entry.requestId,
+  error_code: entry.errorCode,
+  error_message: entry.errorMessage && storable(entry.errorMessage),
   metadata: entry.metadata,
-  createdAt: new Date(nowMs),
+  created_at: new Date(nowMs).toISOString(),
 })
+
+/** A message may quote the request, and so hold what a database can not. */
+const storable = (text: string): string =>
+  text.slice(0, MAX_MESSAGE_LENGTH).replace(/[\0\p{Surrogate}]/gu, '\ufffd')

@@ -44,7 +44,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     actor: Actor
     failure: Failure | null
-    /** What the audit log should know of a success beyond the body. */
+    /** Whether the answer was given before, so that it is no second act. */
     isReplay: boolean
   }
 }

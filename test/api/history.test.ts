@@ -152,6 +152,21 @@ t.test('who did what is in the audit log, whether it was done or refused', async
   t.equal((await call('GET', '/v1/audit-log?status=maybe')).status, 400)
 })
 
+t.test('a refusal that quotes what no database can store is in the audit log', async (t) => {
+  const service = await openApp(t)
+  const { call, open } = service
+  await open('a', 100)
+  for (const field of ['a\\u0000b', '\\ud800', 'x'.repeat(9_000), '\\ud83d\\ude00']) {
+    const reply = await call('POST', '/v1/accounts/a/charges', `{"amount":1,"${field}":1}`)
+    t.equal(reply.status, 400)
+  }
+  await call('GET', '/v1/accounts/a')
+  const entries = await audit(service, 'status=failed')
+  t.equal(entries.length, 4)
+  t.match(entries[0].errorMessage, /\ud83d\ude00/)
+  t.ok(entries.every(({ errorMessage }: { errorMessage: string }) => errorMessage.length <= 1_000))
+})
+
 t.test('pages of the audit log neither lose nor repeat an entry', async (t) => {
   const service = await openApp(t)
   const { call, open } = service
