@@ -50,6 +50,7 @@ const app = await createHttpServer({
   metrics: createMetrics({ now: () => performance.now() }),
   trustProxy: false,
   serializer: 'fast',
+  requestTimeoutMs: 10_000,
   requestIdPrefix: 'bench',
   version: '0',
 })

@@ -28,6 +28,7 @@ const nothingBehind = (version: string): AppDeps => ({
     metrics: createMetrics({ now: () => 0 }),
     trustProxy: false,
     serializer: 'fast',
+    requestTimeoutMs: 10_000,
     requestIdPrefix: '',
     version,
   },

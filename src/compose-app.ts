@@ -61,6 +61,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
       metrics,
       trustProxy: config.http.trustProxy,
       serializer: config.hasStrictReplies ? 'strict' : 'fast',
+      requestTimeoutMs: config.http.requestTimeoutMs,
       requestIdPrefix: core.instanceId.slice(0, 8),
       version,
     },

@@ -97,7 +97,7 @@ export const SETTINGS = {
   ),
   REQUEST_TIMEOUT_MS: setting(
     whole(100, 10 * MINUTE_MS).default(10_000),
-    'A write that has no outcome by then is answered 503',
+    'A request that has no answer by then is answered 503',
   ),
   SHUTDOWN_DELAY_MS: setting(
     whole(0, 10 * MINUTE_MS).default(0),

@@ -3,6 +3,7 @@ import { type Actor, ANONYMOUS } from './actor.js'
 import { type AuditSink, registerAudit } from './audit.js'
 import { type Authenticator, registerAuth } from './auth.js'
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body.js'
+import { registerDeadline } from './deadline.js'
 import { answerClientError, registerErrorHandler, sendProblem } from './error-handler.js'
 import type { Metrics } from './metrics.js'
 import { registerOpenapi } from './openapi.js'
@@ -28,6 +29,8 @@ export type HttpDeps = {
   readonly serializer: SerializerMode
   /** Begins the ids of requests, so that those of several instances differ. */
   readonly requestIdPrefix: string
+  /** A request that has no answer by then is answered 503. */
+  readonly requestTimeoutMs: number
   readonly version: string
 }
 
@@ -48,8 +51,6 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
       request.failure = null
-      // no hook runs for what is not even a route
-      reply.header('x-request-id', request.id)
       return sendProblem(error, request, reply)
     },
   })
@@ -59,6 +60,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   const app = server as unknown as App
   decorate(app)
   registerErrorHandler(app)
+  registerDeadline(app, deps.requestTimeoutMs)
   registerBodyParsers(app)
   registerAuth(app, deps.authenticator)
   deps.metrics.observe(app)

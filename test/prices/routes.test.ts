@@ -66,6 +66,7 @@ async function openService(t: TestContext) {
     metrics: createMetrics({ now: () => performance.now() }),
     trustProxy: false,
     serializer: 'strict',
+    requestTimeoutMs: 10_000,
     requestIdPrefix: 't',
     version: '0',
   })
