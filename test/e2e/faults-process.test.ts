@@ -129,24 +129,24 @@ t.test('two services on one database', { timeout: TIMEOUT_MS }, async (t) => {
 
 t.test('F21: at twice the load it can take, a service goes on at its pace', async (t) => {
   const url = await postgres.createDatabase('overload')
-  const limits = { LEDGER_LANES: '1', LEDGER_BATCH_LIMIT: '10', LEDGER_QUEUE_LIMIT: '60' }
+  const limits = { LEDGER_LANES: '1', LEDGER_BATCH_LIMIT: '10', LEDGER_QUEUE_LIMIT: '30' }
   const env = { DATABASE_URL: url, ...limits }
   const scene = await openScene(t, { places: 1, databaseUrl: () => url, env })
   const { ground } = scene
   const accounts = Array.from({ length: 20 }, (_, i) => `busy-${i}`)
   await Promise.all(accounts.map((id) => ground.open(id, 1_000_000)))
   // the database is what is slow here, so that the test itself has time to ask
-  const hurry = await slowDown(ground.sql, 0.025)
+  const hurry = await slowDown(ground.sql, 0.08)
   let turn = 0
   const charge = () =>
     ground.call('POST', `/v1/accounts/${accounts[turn++ % 20]}/charges`, { amount: 1 })
-  const saturation = await rateOf(2_000, 40, charge)
+  const saturation = await rateOf(2_000, 25, charge)
   const { replies, seconds } = await offer(2 * saturation, 3_000, charge)
   const done = replies.filter(({ status }) => status === 201)
   const goodput = done.length / seconds
   const slowest = Math.max(...done.map(({ ms }) => ms))
   t.comment(`${saturation.toFixed()}/s alone, at twice that ${goodput.toFixed()}/s`)
-  t.comment(JSON.stringify(tally(replies)), `slowest success ${slowest.toFixed()} ms`)
+  t.comment(`${done.length} of ${replies.length} done, the slowest in ${slowest.toFixed()} ms`)
   t.ok(goodput > 0.8 * saturation, 'the goodput stays')
   t.ok(slowest < 2_000, 'nobody waits in a long queue')
   const refused = replies.filter(({ status }) => status !== 201)
@@ -154,7 +154,7 @@ t.test('F21: at twice the load it can take, a service goes on at its pace', asyn
   t.ok(refused.every(({ body }) => body.code === 'overloaded'))
   t.ok(refused.every(({ headers }) => Number(headers['retry-after']) >= 1))
   await hurry()
-  t.same(tally(await atOnce(50, charge)), { 201: 50 }, 'all is well at once')
+  t.same(tally(await atOnce(25, charge)), { 201: 25 }, 'all is well at once')
   const total = await ground.sql<{ sum: string }>(`select sum(balance) from accounts`)
   const charged = 20 * 1_000_000 - Number(total[0]?.sum)
   const [rows] = await ground.sql<{ count: string }>(

@@ -51,6 +51,7 @@ export type LoadPlan = {
 /** The load ends by itself, whatever becomes of the test. */
 const MAX_CALLS = 20_000
 const KEPT_TARGETS = 6
+const HOT = 8
 
 /** Whether a reply says what became of the operation. */
 export const isDefinite = ({ reply }: Call): boolean => reply !== null && reply.status < 500
@@ -129,7 +130,8 @@ const createAsks = ({ random, accounts }: LoadPlan) => {
     map.set(accountId, kept.slice(-KEPT_TARGETS))
   }
   const ask = (): Ask => {
-    const accountId = random.pick(accounts)
+    // half of it meets on a few accounts
+    const accountId = random.pick(random.isLucky(0.5) ? accounts.slice(0, HOT) : accounts)
     const key = `${run}-${count++}`
     const account = `/v1/accounts/${accountId}`
     const to = (kind: Kind, path: string, body: unknown, target: Ask['target'] = null): Ask => ({

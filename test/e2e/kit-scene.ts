@@ -39,7 +39,7 @@ type LoadOptions = {
   readonly retries: number
 }
 
-const LOAD: LoadOptions = { accounts: 40, workers: 10, pauseMs: 12, timeoutMs: 12_000, retries: 0 }
+const LOAD: LoadOptions = { accounts: 50, workers: 12, pauseMs: 10, timeoutMs: 12_000, retries: 0 }
 
 export type SceneSetup = {
   readonly places: number
