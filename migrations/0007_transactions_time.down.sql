@@ -1,0 +1,3 @@
+drop index transactions_archive_time;
+--> statement-breakpoint
+drop index transactions_time;

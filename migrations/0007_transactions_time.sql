@@ -1,0 +1,2 @@
+CREATE INDEX "transactions_time" ON "transactions" USING brin ("created_at") WITH (autosummarize=true);--> statement-breakpoint
+CREATE INDEX "transactions_archive_time" ON "transactions_archive" USING brin ("created_at") WITH (autosummarize=true);
