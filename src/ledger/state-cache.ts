@@ -23,16 +23,21 @@ export function createStateCache(maxParts: number): StateCache {
     parts -= partsOf(state)
   }
 
+  /** Only when need be: the first key of a map is found past all that were deleted before it. */
+  function evict(): void {
+    for (const oldest of states.keys()) {
+      if (parts <= maxParts) return
+      remove(oldest)
+    }
+  }
+
   return {
     get: (accountId) => states.get(accountId),
     put(state) {
       remove(state.accountId)
       states.set(state.accountId, state)
       parts += partsOf(state)
-      for (const oldest of states.keys()) {
-        if (parts <= maxParts) break
-        remove(oldest)
-      }
+      if (parts > maxParts) evict()
     },
     delete: remove,
     clear() {
