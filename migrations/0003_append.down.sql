@@ -8,6 +8,10 @@ drop function ledger_hold_json;
 --> statement-breakpoint
 drop function ledger_lot_json;
 --> statement-breakpoint
+drop function ledger_fence;
+--> statement-breakpoint
+drop function ledger_lock;
+--> statement-breakpoint
 drop function ledger_append;
 --> statement-breakpoint
 drop type ledger_work;

@@ -218,6 +218,31 @@ begin
 end
 $$;
 --> statement-breakpoint
+-- Locks accounts, in the order of their ids, and waits for whoever has them.
+create function ledger_lock(p_ids text[]) returns void
+language plpgsql
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+as $$
+begin
+  perform 1 from accounts a where a.id = any (p_ids) order by a.id collate "C" for update;
+end
+$$;
+--> statement-breakpoint
+-- Raises the versions, so that an append that was sent before and comes later can only be refused.
+create function ledger_fence(p_ids text[]) returns void
+language plpgsql
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+as $$
+begin
+  perform ledger_lock(p_ids);
+  update accounts a set version = a.version + 1 where a.id = any (p_ids);
+end
+$$;
+--> statement-breakpoint
 -- The shapes in which the service reads the ledger: names as in its own types. The ledger is what
 -- stands in both tables; archiving moves rows from one to the other.
 create function ledger_lot_json(g grants) returns json

@@ -24,18 +24,9 @@ const APPEND = {
   text: `select * from ledger_append(${parameters(12)})`,
 }
 const LOAD = { name: 'ledger_load', text: `select ledger_load(${parameters(5)}) as reply` }
-const LOCK = {
-  name: 'ledger_lock',
-  text: 'select id from accounts where id = any ($1) order by id collate "C" for update',
-}
-const FENCE = {
-  name: 'ledger_fence',
-  text: `
-    with locked as (
-      select id from accounts where id = any ($1) order by id collate "C" for update
-    )
-    update accounts a set version = a.version + 1 from locked l where a.id = l.id`,
-}
+const BEGIN = { text: `begin; set local lock_timeout = ${ROW_LOCK_TIMEOUT_MS}` }
+const LOCK = { name: 'ledger_lock', text: 'select ledger_lock($1)' }
+const FENCE = { name: 'ledger_fence', text: 'select ledger_fence($1)' }
 
 type AppendRow = {
   readonly status: AppendReply['status']
@@ -91,8 +82,7 @@ async function alone(
   request: LoadRequest,
   decide: (loaded: LoadReply) => Batch | null,
 ): Promise<AppendReply | null> {
-  await send(client, { text: 'begin' })
-  await send(client, { text: `set local lock_timeout = ${ROW_LOCK_TIMEOUT_MS}` })
+  await send(client, BEGIN)
   await send(client, { ...LOCK, values: [idsOf(request.accounts)] })
   const batch = decide(await load(client, request))
   const reply = batch && (await append(client, batch))

@@ -167,7 +167,7 @@ export const SQL_GUARANTEES: readonly Guarantee[] = [
         await client.query('begin')
         await client.query('update accounts set version = version + 1 where id = $1', [id])
         const fencing = place.port.fence([id, `${place.prefix}-unknown`])
-        await until(() => isWaiting(place, '%locked%'))
+        await until(() => isWaiting(place, '%ledger_fence%'))
         await client.query('commit')
         await fencing
       })

@@ -26,7 +26,13 @@ export type Ground = {
   open(options?: Options): Promise<Service>
 }
 
-export type Service = { readonly ledger: Ledger; readonly pool: pg.Pool; readonly calls: string[] }
+export type Service = {
+  readonly ledger: Ledger
+  readonly pool: pg.Pool
+  /** The statements sent, by their names. */
+  readonly calls: string[]
+  close(): Promise<void>
+}
 
 type Options = {
   readonly url?: string
@@ -79,7 +85,11 @@ async function openService(
     onFault: (error) => faults.push(error),
     onBatch: () => {},
   })
-  return { ledger, pool: db.pool, calls }
+  const close = async () => {
+    await ledger.close()
+    await db.close()
+  }
+  return { ledger, pool: db.pool, calls, close }
 }
 
 /** Notes the name of each statement that goes over the wire. */
