@@ -9,6 +9,9 @@ export type StateCache = {
   size(): number
 }
 
+/** What is left when the cache was full: room for many before it is full again. */
+const KEPT_SHARE = 0.9
+
 const partsOf = (state: AccountState): number => 1 + state.lots.length + state.holds.length
 
 /** Keeps the most recently used states; `maxParts` counts one for each account, lot and hold. */
@@ -23,10 +26,11 @@ export function createStateCache(maxParts: number): StateCache {
     parts -= partsOf(state)
   }
 
-  /** Only when need be: the first key of a map is found past all that were deleted before it. */
+  /** Many at once: the first key of a map is found past all that were deleted before it. */
   function evict(): void {
+    const keptParts = Math.floor(maxParts * KEPT_SHARE)
     for (const oldest of states.keys()) {
-      if (parts <= maxParts) return
+      if (parts <= keptParts) return
       remove(oldest)
     }
   }
