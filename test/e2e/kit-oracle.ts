@@ -48,8 +48,10 @@ export const assertTrue = async (
     const own = calls.filter((call) => call.accountId === accountId)
     const story = await storyOf(ground, accountId)
     stories.push(story)
-    faults.push(...replay(story, own), ...orderFaults(story.rows, own), ...doubt(story, own))
-    faults.push(...lotFaults(story))
+    const wrong = replay(story, own)
+    faults.push(...wrong, ...orderFaults(story.rows, own))
+    // a book that broke off has nothing to say of refusals and lots
+    if (wrong.length === 0) faults.push(...doubt(story, own), ...lotFaults(story))
   }
   const rows = stories.flatMap((story) => story.rows)
   faults.push(...transferFaults(rows))
