@@ -140,6 +140,9 @@ const prepareSchema = async (db: Database, { config, log }: DatabasesDeps): Prom
   if (applied.length > 0) log.info({ count: applied.length }, 'the database is up to date')
 }
 
+/** Whoever guesses this key may do everything. */
+const SAFE_KEY_LENGTH = 32
+
 /**
  * Makes the first API key of an embedded database and shows it, once. Shown before it is committed:
  * whoever is killed in between gets another one at the next start, and is never left without.
@@ -149,6 +152,9 @@ const ensureFirstKey = async (
   { embedded }: DatabaseSource,
   { config, log, print }: DatabasesDeps,
 ): Promise<void> => {
+  if (config.apiKey !== null && config.apiKey.length < SAFE_KEY_LENGTH) {
+    log.warn('CREDITD_API_KEY is short enough to be guessed: take `openssl rand -base64 33`')
+  }
   if (config.apiKey !== null || (await hasKeys(db.orm))) return
   if (!embedded) {
     log.warn(

@@ -94,7 +94,7 @@ const fromSettings = (settings: Settings): Config => {
     migrateOnStart: settings.MIGRATE_ON_START,
     apiKey: settings.CREDITD_API_KEY ?? null,
     apiKeyPrefix: isProduction ? 'ck_live_' : 'ck_test_',
-    hasStrictReplies: !isProduction,
+    hasStrictReplies: settings.STRICT_REPLIES,
     isProduction,
     signupBonusCredits: settings.SIGNUP_BONUS,
     idempotencyTtlSeconds: settings.IDEMPOTENCY_TTL_SECONDS,

@@ -49,6 +49,7 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
     DATABASE_URL: url,
     CREDITD_API_KEY: ADMIN_KEY,
     DATABASE_POOL_SIZE: '8',
+    STRICT_REPLIES: 'true',
     ...setup.environment,
   })
   const log = pino({ level: process.env.TEST_LOG ?? 'silent' })

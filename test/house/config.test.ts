@@ -71,7 +71,8 @@ const REFUSED: Record<string, readonly string[]> = {
     'postgres://u:p@h/db?target_session_attrs=standby',
     'postgres://u:%zz@h/db',
   ],
-  CREDITD_API_KEY: ['short', `${'x'.repeat(31)} y`, 'é'.repeat(40)],
+  CREDITD_API_KEY: ['a b', 'é'.repeat(40), 'x'.repeat(513)],
+  STRICT_REPLIES: ['yes', '2'],
   LEDGER_LANES: ['0', '65'],
   LEDGER_QUEUE_LIMIT: ['0'],
 }
