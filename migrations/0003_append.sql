@@ -61,6 +61,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set jit = off
+-- Rows of accounts are never waited for; should anything else be locked, then not for long.
+set lock_timeout = '250ms'
 as $$
 declare
   locked_ids text[];

@@ -15,6 +15,15 @@ export function park(yard: Yard, lane: Lane, tickets: readonly Ticket[]): void {
   if (!before) void runAlone(yard, lane, accountId)
 }
 
+/** Somebody keeps a row that one of the accounts needs: each goes alone, so that one waits. */
+export function parkEach(yard: Yard, lane: Lane, tickets: readonly Ticket[]): void {
+  for (const ticket of tickets) {
+    ticket.isSent = false
+    ticket.lookUp = true
+    park(yard, lane, [ticket])
+  }
+}
+
 /** Does what waits for one account under its row lock; then the account rejoins its lane. */
 async function runAlone(yard: Yard, lane: Lane, accountId: string): Promise<void> {
   const { batchOperations } = yard.deps.limits

@@ -8,12 +8,12 @@ import {
   timed,
   type Yard,
 } from './lane.js'
-import { park } from './lane-alone.js'
+import { park, parkEach } from './lane-alone.js'
 import { answerUnwritten, conclude, type Refusal } from './lane-answer.js'
 import { recover } from './lane-recover.js'
 import type { AccountState } from './model.js'
 import { emptyContext, type KnownAccount, planBatch, whatToLoad } from './plan.js'
-import type { AppendReply, Batch } from './port.js'
+import { type AppendReply, type Batch, PortError } from './port.js'
 
 /** An account whose batches were refused this often in a row is done alone, under its row lock. */
 const REFUSALS_UNTIL_ALONE = 3
@@ -28,6 +28,10 @@ export async function run(yard: Yard, lane: Lane, batch: readonly Ticket[]): Pro
       return
     } catch (error) {
       for (const { operation } of tickets) lane.cache.delete(operation.accountId)
+      if (error instanceof PortError && error.kind === 'locked') {
+        parkEach(yard, lane, tickets)
+        return
+      }
       const halves = (part: readonly Ticket[]) => run(yard, lane, part)
       if (!(await recover(yard, tickets, { error, attempt, halves }))) return
     }

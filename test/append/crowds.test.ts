@@ -97,6 +97,28 @@ withGround('a session that holds 100 accounts keeps nobody else waiting', async 
   t.ok(meanwhile.p99 < 200)
 })
 
+withGround('a session that holds the grants of one account stops only that', async (t, ground) => {
+  const { ledger } = await ground.open({ limits: { lanes: 1, timeoutMs: 5000 } })
+  const accounts = ids(20)
+  await Promise.all([...accounts, 'locked'].map((id) => ledger.submit(open(id, 1_000_000))))
+  const { meanwhile, waiting } = await outside(ground, async (client) => {
+    await client.query('begin')
+    await client.query(`select 1 from grants where account_id = 'locked' for update`)
+    await client.query(`insert into accounts select 'new', version, seq, balance, held, debt,
+      created_at, updated_at, null, status from accounts where id = 'locked'`)
+    const asked = [charge('locked', 1), open('new'), ...accounts.map((id) => charge(id, 1))]
+    const waiting = asked.map((operation) => told(ledger.submit(operation)))
+    await sleep(1000)
+    const meanwhile = await latencies(ledger, accounts, 800)
+    await client.query('rollback')
+    return { meanwhile, waiting: await Promise.all(waiting) }
+  })
+  t.same(count(waiting), { applied: 22 })
+  t.comment(`p99 in ms while grants are held: ${meanwhile.p99}`)
+  t.ok(meanwhile.p99 < 200)
+  t.same(ground.faults, [])
+})
+
 withGround('two processes share one hot account fairly', async (t, ground) => {
   const services = [await ground.open(), await ground.open()] as const
   await services[0].ledger.submit(open('hot', 1_000_000_000))

@@ -1,4 +1,10 @@
-import type { FailureKind, LedgerPort, LoadReply, LoadRequest } from '../../src/ledger/port.js'
+import type {
+  Batch,
+  FailureKind,
+  LedgerPort,
+  LoadReply,
+  LoadRequest,
+} from '../../src/ledger/port.js'
 import type { FakeDatabase } from './fake-database.js'
 import type { Kit } from './kit.js'
 import type { Random } from './random.js'
@@ -39,7 +45,7 @@ export type FakePortDeps = {
   readonly name: string
   faults(): Faults
   /** Told of each call; may say what becomes of it, whatever the odds. */
-  onCall(name: CallName): Fate | FailureKind | undefined
+  onCall(name: CallName, accountIds: readonly string[]): Fate | FailureKind | undefined
 }
 
 const ROW_LOCK_TIMEOUT_MS = 250
@@ -52,18 +58,18 @@ export function createFakePort(deps: FakePortDeps): LedgerPort {
 
   async function fence(accountIds: readonly string[]): Promise<void> {
     await free(deps, accountIds)
-    return call(deps, 'fence', () => {
+    return call(deps, ['fence', accountIds], () => {
       if (isLocked(database, accountIds)) throw new deps.kit.PortError('locked', 'a row is locked')
       database.fence(accountIds)
     })
   }
 
   return {
-    load: (request) => call(deps, 'load', () => database.load(request)),
-    append: (batch) => call(deps, 'append', () => database.append(batch)),
+    load: (request) => call(deps, ['load', request.accounts], () => database.load(request)),
+    append: (batch) => call(deps, ['append', idsOf(batch)], () => database.append(batch)),
     fence,
     async alone(request, decide) {
-      deps.onCall('alone')
+      deps.onCall('alone', request.accounts)
       transactions += 1
       const owner = `${name} ${transactions}`
       const [accountId = ''] = request.accounts
@@ -92,16 +98,16 @@ type Transaction = {
 async function locked(deps: FakePortDeps, { request, decide, owner }: Transaction) {
   const { database } = deps
   const isThere = (loaded: LoadReply) => loaded.accounts.length > 0
-  const loaded = await call(deps, 'load', () => database.load(request))
+  const loaded = await call(deps, ['load', request.accounts], () => database.load(request))
   const batch = decide(loaded)
   if (!batch) {
-    await call(deps, 'append', () => undefined)
+    await call(deps, ['append', []], () => undefined)
     return null
   }
   // Without a row there is no lock, so nothing may come between the proof and the commit.
-  if (!isThere(loaded)) return call(deps, 'append', () => database.append(batch))
-  const proven = await call(deps, 'append', () => database.prove(batch, owner))
-  await call(deps, 'append', () => {
+  if (!isThere(loaded)) return call(deps, ['append', idsOf(batch)], () => database.append(batch))
+  const proven = await call(deps, ['append', idsOf(batch)], () => database.prove(batch, owner))
+  await call(deps, ['append', []], () => {
     // A transaction whose client is gone has been rolled back.
     const [accountId = ''] = request.accounts
     const isOpen = database.holder(accountId) === owner
@@ -141,11 +147,17 @@ function fateOf(random: Random, faults: Faults): Fate {
   return 'ok'
 }
 
-function call<T>(deps: FakePortDeps, name: CallName, execute: () => T): Promise<T> {
+const idsOf = ({ accounts }: Batch): string[] => accounts.map(({ state }) => state.accountId)
+
+function call<T>(
+  deps: FakePortDeps,
+  what: readonly [name: CallName, accountIds: readonly string[]],
+  execute: () => T,
+): Promise<T> {
   const { kit, time, random } = deps
   const faults = deps.faults()
   const delay = () => random.next() * faults.delayMs
-  const fate = deps.onCall(name) ?? fateOf(random, faults)
+  const fate = deps.onCall(...what) ?? fateOf(random, faults)
   return new Promise((resolve, reject) => {
     const lost = () => reject(new kit.PortError('unknown', 'the connection was lost'))
     time.after(delay(), () => {

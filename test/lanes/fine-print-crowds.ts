@@ -33,6 +33,23 @@ export const CROWD_POINTS: readonly Guarantee[] = [
   },
   {
     point: 5,
+    name: 'what somebody keeps of one account stops nobody else of its batch',
+    async run(stage) {
+      await open(stage, 1000, 'a', 'b', 'c')
+      let isKept = true
+      const fate = (name: string, _index: number, accountIds: readonly string[]) =>
+        isKept && name === 'append' && accountIds.includes('a') ? 'locked' : undefined
+      const here = stage.process({ fate })
+      const told = ['a', 'b', 'c'].map((id) => ask(stage, here, charge(1, id)))
+      await stage.time.run(stage.time.nowMs() + 1000)
+      assert.deepEqual(words(told), ['nothing yet', 'applied', 'applied'])
+      isKept = false
+      await stage.time.run()
+      assert.deepEqual(words(told), ['applied', 'applied', 'applied'])
+    },
+  },
+  {
+    point: 5,
     name: 'whoever is always overtaken is done alone, under the row lock',
     async run(stage) {
       await open(stage, 1000)

@@ -125,6 +125,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     point: 5,
+    name: 'a batch that met a lock is tried again whole',
+    file: 'lane-run.ts',
+    from: "if (error instanceof PortError && error.kind === 'locked') {",
+    to: "if (error instanceof PortError && error.name === 'locked') {",
+  },
+  {
+    point: 5,
     name: 'any number is done alone at once',
     file: 'lane-alone.ts',
     from: 'MAX_ALONE = 2',

@@ -3,6 +3,7 @@ import { hasCode } from '../../src/errors.js'
 import type { LaneLimits } from '../../src/ledger/lane.js'
 import type { Lanes } from '../../src/ledger/lanes.js'
 import type { Operation, Outcome } from '../../src/ledger/model.js'
+import type { FailureKind } from '../../src/ledger/port.js'
 import type { Books } from '../ledger/model-books.js'
 import { createFakeDatabase, type FakeDatabase, type Flaw, START_MS } from './fake-database.js'
 import { type CallName, createFakePort, type Fate, NO_FAULTS } from './fake-port.js'
@@ -24,7 +25,11 @@ export type Call = { readonly name: CallName; readonly atMs: number }
 export type ProcessOptions = {
   readonly limits?: Partial<LaneLimits>
   /** What becomes of the call number `index` (from 0) of that name; usually all is well. */
-  readonly fate?: (name: CallName, index: number) => Fate | 'retry' | 'unavailable' | undefined
+  readonly fate?: (
+    name: CallName,
+    index: number,
+    accountIds: readonly string[],
+  ) => Fate | FailureKind | undefined
   readonly lateMs?: number
   readonly delayMs?: number | (() => number)
   readonly onFault?: (operation: Operation) => void
@@ -60,10 +65,10 @@ export function createStage(kit: Kit, flaws: ReadonlySet<Flaw> = new Set()): Sta
         lateMs,
         delayMs: typeof delayMs === 'number' ? delayMs : delayMs(),
       }),
-      onCall(name) {
+      onCall(name, accountIds) {
         calls.push({ name, atMs: time.nowMs() })
         counts[name] += 1
-        return options.fate?.(name, counts[name] - 1)
+        return options.fate?.(name, counts[name] - 1, accountIds)
       },
     })
     const load: typeof port.load = async (request) => {
