@@ -5,6 +5,7 @@ WORKDIR /app
 # Everything the build needs; thrown away.
 FROM base AS build
 COPY package.json package-lock.json ./
+COPY scripts/build-if-stale.mjs ./scripts/
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
@@ -13,6 +14,7 @@ RUN npm run build && chmod +x dist/cli.js
 # What runs: no development tools. The optional package is the embedded PostgreSQL.
 FROM base AS dependencies
 COPY package.json package-lock.json ./
+COPY scripts/build-if-stale.mjs ./scripts/
 RUN npm ci --omit=dev && npm cache clean --force
 
 FROM base AS runtime
