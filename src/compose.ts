@@ -58,8 +58,8 @@ const composeLedger = async (
   closers: Closers,
 ): Promise<Omit<Core, 'close'>> => {
   const { config, log } = deps
-  const { db, ledgerDb, maintenanceDb, lanes } = databases
-  const ledger = await openLedger(ledgerDb, lanes, deps)
+  const { db, ledgerDb, maintenanceDb } = databases
+  const ledger = await openLedger(databases, deps)
   closers.add(ledger.close)
   const reads = createReads(db.pool)
   const { pool } = db
@@ -78,10 +78,13 @@ const composeLedger = async (
   return { config, log, db, ...pools, ledger, reads, upkeep, jobs, ...time }
 }
 
-const openLedger = (db: Database, lanes: number, deps: CoreDeps): Promise<Ledger> => {
-  const { config, log, onBatch } = deps
-  return createLedger({
-    pool: db.pool,
+const openLedger = (
+  { db, ledgerDb, lanes }: Databases,
+  { config, log, onBatch }: CoreDeps,
+): Promise<Ledger> =>
+  createLedger({
+    pool: ledgerDb.pool,
+    readPool: db.pool,
     time: {
       monotonicMs: () => performance.now(),
       sleep,
@@ -98,7 +101,6 @@ const openLedger = (db: Database, lanes: number, deps: CoreDeps): Promise<Ledger
       log.error({ err: error, kind, accountId }, 'an operation failed for no fault of its caller'),
     onBatch: onBatch ?? (() => {}),
   })
-}
 
 const addUpkeepJobs = (jobs: Jobs, upkeep: Upkeep): void => {
   jobs.add({

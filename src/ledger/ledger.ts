@@ -37,15 +37,17 @@ export type LedgerStats = {
 export type LedgerDeps = Pick<LaneDeps, 'limits' | 'onFault' | 'onBatch'> & {
   /** Of its own, so that nobody's reads keep a charge waiting; at least lanes + MAX_ALONE. */
   readonly pool: pg.Pool
+  /** Where `read` and `preview` ask; without it, the ledger's own. */
+  readonly readPool?: pg.Pool
   readonly time: LaneTime
 }
 
 /** The ledger over PostgreSQL. Learns the database's time before it answers anything. */
-export async function createLedger({ pool, ...deps }: LedgerDeps): Promise<Ledger> {
+export async function createLedger({ pool, readPool, ...deps }: LedgerDeps): Promise<Ledger> {
   const port = createWriter(pool)
   const clock = createDatabaseClock(deps.time.monotonicMs)
   const lanes = createLanes({ ...deps, port, clock })
-  const looking = { port, clock, time: deps.time }
+  const looking = { port: readPool ? createWriter(readPool) : port, clock, time: deps.time }
   await loadOne(looking, null)
   return {
     submit: lanes.submit,
