@@ -70,7 +70,9 @@ export const isUnavailable = (error: unknown): boolean => {
  * 503, all else null (a defect of ours: 500, and its message stays here).
  */
 export const toAppError = (error: unknown): AppError | null => {
-  if (error instanceof AppError) return error
+  // also one that was wrapped, as by the ledger's port: no connection came free
+  const own = causesOf(error).find((link) => link instanceof AppError)
+  if (own) return own
   const state = sqlStateOf(error)
   // a statement cut off by its time-out, or a row that others kept too long
   if (state === '57014' || state === '55P03' || state === '40001' || state === '40P01') {

@@ -96,6 +96,8 @@ t.test('the database under two services', { timeout: TIMEOUT_MS }, async (t) => 
       ['readiness', call('GET', '/health/ready')],
       ['liveness', call('GET', '/health')],
     ]
+    // more than there are connections
+    const crowd = atOnce(40, () => call('GET', `${path}/balance`))
     const replies = await Promise.all(asked.map(([, reply]) => reply))
     const told = replies.map(({ status, ms }, i) => `${asked[i]?.[0]} ${status} ${ms.toFixed()} ms`)
     t.comment(told.join(', '))
@@ -103,6 +105,7 @@ t.test('the database under two services', { timeout: TIMEOUT_MS }, async (t) => 
       t.ok(ms < REQUEST_TIMEOUT_MS + SLACK_MS, told[i] ?? '')
       t.equal(status, asked[i]?.[0] === 'liveness' ? 200 : 503)
     }
+    t.same(tally(await crowd), { 503: 40 })
     await thawing
     t.comment(`writes after ${(await returned()).toFixed()} ms`)
     await load.stop()
