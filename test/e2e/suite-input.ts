@@ -75,6 +75,58 @@ const withNeighbours = async (
 
 const nested = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`
 
+/** A valid call for each body there is. */
+const bodiesOf = (account: string): [string, string, object][] => [
+  ['PUT', account, {}],
+  ['POST', `${account}/charges`, { amount: 1 }],
+  ['POST', `${account}/grants`, { amount: 1 }],
+  ['POST', `${account}/refunds`, { transactionId: 'txn_x' }],
+  ['POST', `${account}/adjustments`, { amount: 1, reason: 'x' }],
+  ['POST', `${account}/holds`, { amount: 1, ttlSeconds: 1 }],
+  ['POST', `${account}/freeze`, {}],
+  ['PUT', `${account}/membership`, { tier: 'pro' }],
+  ['POST', '/v1/transfers', { from: 'strict', to: 'peer', amount: 1 }],
+  ['POST', '/v1/operations', { operations: [] }],
+  ['PUT', '/v1/prices/strict', { cost: 1 }],
+  ['PUT', '/v1/tiers', { tiers: [] }],
+  ['POST', '/v1/api-keys', { name: 'x', scopes: ['admin'] }],
+]
+
+/** What fails before any account is touched, with its status. */
+const failuresOf = (account: string): [number, Parameters<Ground['call']>][] => {
+  const charges = `${account}/charges`
+  return [
+    [404, ['GET', '/nothing/here']],
+    [404, ['POST', '/v1/nothing', {}]],
+    [404, ['GET', '/v1/accounts/nobody-here']],
+    [404, ['GET', '/v1/transactions/txn_AAAA']],
+    [404, ['POST', '/v1/accounts/nobody-here/charges', { amount: 1 }]],
+    [405, ['PATCH', account, {}]],
+    [405, ['DELETE', '/v1/transfers']],
+    [415, ['POST', charges, '<a/>', { headers: { 'content-type': 'application/xml' } }]],
+    [400, ['POST', charges, '{"amount":1']],
+    [400, ['POST', charges, '\ufeff{"amount":1}x']],
+    [400, ['POST', charges, '[]']],
+    [400, ['POST', charges, '"x"']],
+    [400, ['POST', charges]],
+    [400, ['PUT', '/v1/accounts/%00', {}]],
+    [400, ['PUT', '/v1/accounts/%ff', {}]],
+    [400, ['PUT', `/v1/accounts/${'x'.repeat(129)}`, {}]],
+    [400, ['PUT', `/v1/accounts/${'x'.repeat(600)}`, {}]],
+    [400, ['GET', `${account}/transactions?limit=0`]],
+    [400, ['GET', `${account}/transactions?limit=201`]],
+    [400, ['GET', `${account}/transactions?limit=x`]],
+    [400, ['GET', `${account}/transactions?cursor=x`]],
+    [400, ['GET', `${account}/transactions?from=yesterday`]],
+    [400, ['GET', `${account}/transactions?type=nothing`]],
+    [400, ['POST', charges, { amount: 1 }, { idempotencyKey: 'x'.repeat(256) }]],
+    [400, ['POST', charges, { amount: 1 }, { idempotencyKey: '""' }]],
+    [401, ['POST', charges, { amount: 1 }, { key: null }]],
+    [401, ['POST', charges, { amount: 1 }, { key: `ck_test_${'x'.repeat(43)}` }]],
+    [401, ['GET', account, undefined, { headers: { authorization: 'Basic eDp5' } }]],
+  ]
+}
+
 /** Whatever is sent: a clear refusal without effect, or exactly what was asked. */
 export const inputCases: readonly Case[] = [
   [
@@ -215,57 +267,11 @@ export const inputCases: readonly Case[] = [
       const { call, open } = ground
       await open('strict', 100)
       const account = '/v1/accounts/strict'
-      const bodies: [string, string, object][] = [
-        ['PUT', account, {}],
-        ['POST', `${account}/charges`, { amount: 1 }],
-        ['POST', `${account}/grants`, { amount: 1 }],
-        ['POST', `${account}/refunds`, { transactionId: 'txn_x' }],
-        ['POST', `${account}/adjustments`, { amount: 1, reason: 'x' }],
-        ['POST', `${account}/holds`, { amount: 1, ttlSeconds: 1 }],
-        ['POST', `${account}/freeze`, {}],
-        ['PUT', `${account}/membership`, { tier: 'pro' }],
-        ['POST', '/v1/transfers', { from: 'strict', to: 'peer', amount: 1 }],
-        ['POST', '/v1/operations', { operations: [] }],
-        ['PUT', '/v1/prices/strict', { cost: 1 }],
-        ['PUT', '/v1/tiers', { tiers: [] }],
-        ['POST', '/v1/api-keys', { name: 'x', scopes: ['admin'] }],
-      ]
-      for (const [method, path, body] of bodies) {
+      for (const [method, path, body] of bodiesOf(account)) {
         const reply = await call(method, path, { ...body, nonsense: 1 })
         t.match(reply, { status: 400, body: { code: 'invalid_request' } }, `${method} ${path}`)
       }
-      const charges = `${account}/charges`
-      const failures: [number, Parameters<Ground['call']>][] = [
-        [404, ['GET', '/nothing/here']],
-        [404, ['POST', '/v1/nothing', {}]],
-        [404, ['GET', '/v1/accounts/nobody-here']],
-        [404, ['GET', '/v1/transactions/txn_AAAA']],
-        [404, ['POST', '/v1/accounts/nobody-here/charges', { amount: 1 }]],
-        [405, ['PATCH', account, {}]],
-        [405, ['DELETE', '/v1/transfers']],
-        [415, ['POST', charges, '<a/>', { headers: { 'content-type': 'application/xml' } }]],
-        [400, ['POST', charges, '{"amount":1']],
-        [400, ['POST', charges, '\ufeff{"amount":1}x']],
-        [400, ['POST', charges, '[]']],
-        [400, ['POST', charges, '"x"']],
-        [400, ['POST', charges]],
-        [400, ['PUT', '/v1/accounts/%00', {}]],
-        [400, ['PUT', '/v1/accounts/%ff', {}]],
-        [400, ['PUT', `/v1/accounts/${'x'.repeat(129)}`, {}]],
-        [400, ['PUT', `/v1/accounts/${'x'.repeat(600)}`, {}]],
-        [400, ['GET', `${account}/transactions?limit=0`]],
-        [400, ['GET', `${account}/transactions?limit=201`]],
-        [400, ['GET', `${account}/transactions?limit=x`]],
-        [400, ['GET', `${account}/transactions?cursor=x`]],
-        [400, ['GET', `${account}/transactions?from=yesterday`]],
-        [400, ['GET', `${account}/transactions?type=nothing`]],
-        [400, ['POST', charges, { amount: 1 }, { idempotencyKey: 'x'.repeat(256) }]],
-        [400, ['POST', charges, { amount: 1 }, { idempotencyKey: '""' }]],
-        [401, ['POST', charges, { amount: 1 }, { key: null }]],
-        [401, ['POST', charges, { amount: 1 }, { key: `ck_test_${'x'.repeat(43)}` }]],
-        [401, ['GET', account, undefined, { headers: { authorization: 'Basic eDp5' } }]],
-      ]
-      for (const [status, [method, path, body, options]] of failures) {
+      for (const [status, [method, path, body, options]] of failuresOf(account)) {
         const reply = await call(method, path, body, options)
         t.equal(reply.status, status, `${method} ${path.slice(0, 60)}`)
         t.equal(reply.headers['x-request-id'], reply.body.requestId)
