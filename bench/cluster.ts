@@ -20,6 +20,7 @@ export type BenchCluster = {
 
 const START_DEADLINE_MS = 30_000
 const POLL_MS = 50
+const MAX_WAITS = 100
 
 export const SERVICE_DATABASE = 'creditd'
 /** The comparators' own tables: nothing of the service is in their way, nor they in its. */
@@ -33,7 +34,11 @@ export async function startCluster(directory: string): Promise<BenchCluster> {
   const cluster = openCluster(directory)
   const port = await findFreePort()
   const failure = launchPostmaster(cluster, port)
-  const stop = () => stopPostmaster(cluster)
+  const stop = async () => {
+    await stopPostmaster(cluster)
+    // its end is heard of a moment later, and its log read then
+    for (let waits = 0; failure() === null && waits < MAX_WAITS; waits += 1) await sleep(POLL_MS)
+  }
   const urlOf = (database: string) =>
     `postgres://${CLUSTER_USER}:${cluster.password}@127.0.0.1:${port}/${database}`
   try {

@@ -83,8 +83,9 @@ const footprintLine = (footprint: Footprint | null): string[] =>
     ? []
     : [
         `${figure(footprint.charges)} charges of 256 callers: one round trip for ` +
-          `${figure(1 / footprint.roundTripsPerCharge)}, ${figure(footprint.bytesPerCharge)} bytes ` +
-          `of tables and indexes and ${figure(footprint.walBytesPerCharge)} of WAL each`,
+          `${figure(1 / footprint.roundTripsPerCharge)} of them; each ` +
+          `${figure(footprint.bytesPerCharge)} bytes of tables and indexes, and ` +
+          `${figure(footprint.walBytesPerCharge)} of WAL`,
       ]
 
 function recountLines({ acknowledged, stored, accounts, faults }: Recount): string[] {

@@ -39,7 +39,7 @@ export type StageOptions = {
 
 type Closers = { readonly add: (act: () => unknown) => void; close(): Promise<void> }
 
-/** Starts everything in a directory of its own; `close` ends all of it, in any state of the start. */
+/** Starts all of it in a directory of its own; `close` ends it in any state of the start. */
 export function createStage(): {
   start(options: StageOptions): Promise<Stage>
   close(): Promise<void>

@@ -11,7 +11,8 @@ export type CommitResult = {
 }
 
 export const COMMITS_TABLE =
-  'create table commits (id bigint generated always as identity primary key, amount bigint not null)'
+  'create table commits (id bigint primary key generated always as identity, ' +
+  'amount bigint not null)'
 const INSERT = { name: 'commit', text: 'insert into commits (amount) values ($1)' }
 
 /** One row, one commit, one connection, one after the other: what durability costs at least. */
