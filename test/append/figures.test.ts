@@ -18,7 +18,8 @@ async function run({ ledger }: Service, accountIds: readonly string[], callers: 
 
 async function bytesOf(pool: pg.Pool): Promise<number> {
   const { rows } = await pool.query<{ bytes: number }>(
-    `select sum(pg_total_relation_size(name::regclass))::bigint as bytes from unnest($1::text[]) name`,
+    `select sum(pg_total_relation_size(name::regclass))::bigint as bytes
+       from unnest($1::text[]) name`,
     [TABLES],
   )
   return rows[0]?.bytes ?? 0
@@ -62,7 +63,7 @@ withGround('P11: round trips, bytes and HOT updates of a charge', async (t, grou
   t.ok(hot >= 98, 'HOT updates of accounts and grants')
 })
 
-const CROWD = 50_000
+const CROWD = 30_000
 /** A table's index and page, for each of the tables, with some to spare. */
 const MAX_BLOCKS_PER_ACCOUNT = 60
 const FILL = [

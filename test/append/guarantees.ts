@@ -136,8 +136,10 @@ export const SQL_GUARANTEES: readonly Guarantee[] = [
       const batch = await decided(place.port, charge(id, 1))
       const { rows } = await place.pool.query('delete from control returning epoch')
       const reply = plain(await place.port.append(batch))
-      const back = `insert into control (id, epoch, writable, updated_at) values (1, $1, true, now())`
-      await place.pool.query(back, [rows[0]?.epoch])
+      await place.pool.query(
+        'insert into control (id, epoch, writable, updated_at) values (1, $1, true, now())',
+        [rows[0]?.epoch],
+      )
       assert.equal(reply.status, 'epoch')
       assert.equal((await account(place, id))?.balance, 10)
     },

@@ -1,7 +1,9 @@
-/** A fault put into `ledger_append`, which the guarantees of that point must show. */
+/** A fault put into a function of the database, which the guarantees of that point must show. */
 export type SqlMutant = {
   readonly point: 1 | 2 | 3 | 4 | 5 | 7
   readonly name: string
+  /** Otherwise it is `ledger_append`. */
+  readonly of?: 'ledger_append' | 'ledger_fence'
   /** Must occur exactly once. */
   readonly from: string
   readonly to: string
@@ -46,6 +48,14 @@ export const SQL_MUTANTS: readonly SqlMutant[] = [
     from: "when abs(now_ms - p_now) > 1000 then 'clock'",
     to: '',
   },
+  {
+    point: 3,
+    name: 'a fence raises nothing',
+    of: 'ledger_fence',
+    from: 'version = a.version + 1',
+    to: 'version = a.version',
+  },
+  { point: 5, name: 'nothing is locked', from: 'for update skip locked', to: '' },
   { point: 5, name: 'locks are waited for', from: 'for update skip locked', to: 'for update' },
   {
     point: 5,

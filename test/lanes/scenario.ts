@@ -200,7 +200,7 @@ async function probe(world: World): Promise<void> {
   }
 }
 
-/** Nothing is left: no operation, no timer, no call; and the calls made were not without measure. */
+/** Nothing is left: no operation, no timer, no call; and the calls made had a measure. */
 async function close(world: World): Promise<void> {
   const { time, history, processes } = world
   for (const lanes of processes) {

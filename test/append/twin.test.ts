@@ -1,0 +1,93 @@
+import { performance } from 'node:perf_hooks'
+import { digestOf } from '../../src/ledger/ids.js'
+import type { Operation } from '../../src/ledger/model.js'
+import type { Batch, LoadReply, LoadRequest } from '../../src/ledger/port.js'
+import { createFakeDatabase, START_MS } from '../lanes/fake-database.js'
+import { realKit } from '../lanes/kit.js'
+import { createOperations } from '../lanes/operations.js'
+import { createRandom } from '../lanes/random.js'
+import { count, decided, ids, keyOf, open, plain, withGround } from './kit.js'
+
+// TWIN_SEED=… plays one seed again.
+const seed = Number(process.env.TWIN_SEED ?? Date.now() % 2 ** 31)
+const STEPS = 250
+
+const NOTHING: LoadRequest = { accounts: [], keys: [], charges: [], holds: [], lots: [] }
+
+/** Everything there is of the accounts, rows 1 to `rows` and what they name. */
+function everything(accounts: readonly string[], rows: number, keys: LoadRequest['keys']) {
+  const parts = accounts.flatMap((accountId) =>
+    Array.from({ length: rows }, (_, i) => ({ accountId, seq: i + 1 })),
+  )
+  return { accounts, keys, charges: parts, holds: parts, lots: parts }
+}
+
+/** A reply without its time and in one order; lots of charges come once or twice. */
+function comparable({ nowMs: _, epoch: __, ...reply }: LoadReply): unknown {
+  const lists = Object.entries(reply).map(([name, list]) => {
+    const texts = (list as readonly unknown[]).map((item) => JSON.stringify(sorted(item)))
+    return [name, [...new Set(texts)].sort()]
+  })
+  return Object.fromEntries(lists)
+}
+
+/** The same value with object keys in one order. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]))
+}
+
+withGround('the database of the simulation and PostgreSQL are alike', async (t, ground) => {
+  t.comment(`TWIN_SEED=${seed}`)
+  const { port } = ground
+  const random = createRandom(seed)
+  const accounts = ids(3)
+  const startMs = (await port.load(NOTHING)).nowMs - performance.now()
+  const monotonicMs = () => startMs + performance.now() - START_MS
+  const hooks = { onWrite() {}, onFence() {}, onRestore() {} }
+  const fake = createFakeDatabase(realKit, monotonicMs, hooks, new Set())
+  const { epoch } = await port.load(NOTHING)
+  const onFake = (batch: Batch) => plain(fake.append({ ...batch, epoch: '1' }))
+
+  const seen: string[] = []
+  const both = async (batch: Batch) => {
+    const [reply, expected] = [plain(await port.append({ ...batch, epoch })), onFake(batch)]
+    t.same(reply, expected, 'the same reply')
+    for (const reason of Object.values(reply.refused)) seen.push(reason)
+  }
+  await both(await decided(port, ...accounts.slice(0, 2).map((id) => open(id, 100))))
+  const databaseMs = fake.nowMs
+  const next = createOperations({ random, accountIds: accounts, databaseMs, hasPoison: false })
+  const keys: { accountId: string; key: string }[] = []
+  const ask = (): Operation => {
+    const operation = next()
+    const { accountId } = operation
+    const key = keyOf(operation.key)
+    keys.push({ accountId, key })
+    return { ...operation, key, digest: digestOf(operation.digest) }
+  }
+  let stale: Batch | null = null
+  for (let step = 0; step < STEPS; step += 1) {
+    const asked = Array.from({ length: random.between(1, 6) }, ask)
+    const batch = await decided(port, ...asked).catch(() => null)
+    if (!batch) continue
+    // Now and then keys that are used already go along, as those of a lost append would.
+    const more = random.isLucky(0.1) ? keys.slice(-20) : []
+    const own = new Set(batch.accounts.map(({ state }) => state.accountId))
+    const used = more.filter(({ accountId }) => own.has(accountId))
+    await both({ ...batch, keys: [...batch.keys, ...used] })
+    if (stale && random.isLucky(0.3)) await both({ ...stale, nowMs: fake.nowMs() })
+    if (random.isLucky(0.2)) stale = batch
+    if (random.isLucky(0.05)) {
+      await port.fence(accounts)
+      fake.fence(accounts)
+    }
+  }
+  const all = everything(accounts, 500, keys)
+  const [books, expected] = [await port.load(all), fake.load(all)]
+  t.same(comparable(books), comparable(expected), 'the same books')
+  for (const { rows } of accounts.map(fake.books)) seen.push(...rows.map(({ type }) => type))
+  t.comment(JSON.stringify(count(seen)))
+})
