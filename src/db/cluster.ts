@@ -22,6 +22,7 @@ import { DatabaseSetupError } from './setup-error.js'
 
 /** A database cluster on disk, and how its programs are to be run. */
 export type Cluster = {
+  readonly directory: string
   readonly data: string
   readonly logFile: string
   readonly password: string
@@ -61,13 +62,14 @@ export const openCluster = (dataDirectory: string): Cluster => {
     truncateSync(logFile)
   }
   return {
+    directory,
     data,
     logFile,
     password: readPassword(directory),
     binaries: binaries.directory,
     majorVersion,
     identity,
-    ...placeOf(data, identity),
+    ...placeOf(data, identity, majorVersion),
     isNew,
   }
 }
@@ -123,7 +125,7 @@ const fillDraft = (draft: string, identity: Identity): void => {
     chmodSync(draft, 0o711)
     for (const path of [data, copy]) chownSync(path, identity.uid, identity.gid ?? 0)
   }
-  const place = placeOf(data, identity)
+  const place = placeOf(data, identity, binaries.majorVersion)
   try {
     execFileSync(join(binaries.directory, 'initdb'), initdbArguments(place.dataArgument), {
       ...identity,
@@ -157,9 +159,11 @@ const initdbArguments = (data: string): readonly string[] => [
 const placeOf = (
   data: string,
   identity: Identity,
+  majorVersion: number,
 ): Pick<Cluster, 'dataArgument' | 'workingDirectory'> => {
   if (canWalkTo(data, identity)) return { dataArgument: data, workingDirectory: data }
-  if (process.platform === 'linux') {
+  // before 16 the programs leave their working directory and do not find back
+  if (process.platform === 'linux' && majorVersion >= 16) {
     return { dataArgument: '/proc/self/cwd', workingDirectory: data }
   }
   throw new DatabaseSetupError(

@@ -3,6 +3,7 @@ import pg from 'pg'
 import type { BaseLogger } from 'pino'
 import { CLUSTER_USER, type Cluster, openCluster } from './cluster.js'
 import { isRetryable } from './errors.js'
+import { awaitNoOwnerElsewhere, markOwner, type OwnerMark } from './owner-mark.js'
 import {
   findFreePort,
   findPostmaster,
@@ -56,23 +57,43 @@ const RESTART_PAUSE_MS = 500
 export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedDatabase> => {
   const cluster = openCluster(options.dataDirectory)
   const running = findPostmaster(cluster)
-  const port = running?.port ?? (await findFreePort())
-  const owner = await own(cluster, port, options)
+  if (!running) await awaitNoOwnerElsewhere(cluster)
+  // before the server is started: a second container must not come in between
+  const mark = markOwner(cluster)
+  try {
+    const port = running?.port ?? (await findFreePort())
+    const owner = await own(cluster, port, options)
+    if (!owner.session) mark.abandon()
+    return await ownedDatabase(cluster, owner, mark, options)
+  } catch (error) {
+    mark.abandon()
+    throw error
+  }
+}
+
+const ownedDatabase = async (
+  cluster: Cluster,
+  owner: Owner,
+  mark: OwnerMark,
+  options: EmbeddedOptions,
+): Promise<EmbeddedDatabase> => {
+  const { session, port, wasAdopted } = owner
   const facts = {
-    url: urlOf(cluster, owner.port, DATABASE),
+    url: urlOf(cluster, port, DATABASE),
     directory: cluster.data,
     majorVersion: cluster.majorVersion,
     isNew: cluster.isNew,
-    wasAdopted: owner.wasAdopted,
+    wasAdopted,
   }
-  if (!owner.session) return { ...facts, stop: async () => {} }
-  await createDatabase(owner.session)
-  const watch = watchOver(cluster, { ...owner, session: owner.session }, options)
+  if (!session) return { ...facts, stop: async () => {} }
+  await createDatabase(session)
+  const watch = watchOver(cluster, { ...owner, session }, options)
   return {
     ...facts,
     stop: async () => {
       await watch.stop()
       await stopPostmaster(cluster)
+      mark.remove()
     },
   }
 }

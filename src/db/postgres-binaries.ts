@@ -71,7 +71,7 @@ export const findBinaries = (
   if (majorVersion !== null && found.length > 0) {
     throw new DatabaseSetupError(
       `the data in DATA_DIR was written by PostgreSQL ${majorVersion}, and here is only version ` +
-        `${found.join(', ')}: install PostgreSQL ${majorVersion}, or dump and reload the data`,
+        `${[...new Set(found)].join(', ')}: install PostgreSQL ${majorVersion}, or dump and reload the data`,
     )
   }
   throw new DatabaseSetupError(

@@ -173,3 +173,29 @@ t.test('it promises durability: nothing is left to the next power cut', async (t
   await t.rejects(stranger.connect(), { code: '28P01' }, 'and asks for its password')
   t.ok(service.pid > 0)
 })
+
+t.test('on a volume shared by two containers, the second is refused', async (t) => {
+  const directory = temporaryDirectory(t)
+  const first = await startService(t, { DATA_DIR: directory })
+  t.equal(await first.stop(), 0)
+  // as the other container leaves it: a pid that is nobody's here, and a mark that is touched
+  const mark = join(directory, 'postgres', 'owner')
+  const touch = () => writeFileSync(mark, 'other-host pid:[1]\n')
+  touch()
+  const timer = setInterval(touch, 200)
+  t.teardown(() => clearInterval(timer))
+  const second = launchService(t, { DATA_DIR: directory })
+  t.equal(await second.ended, 1)
+  t.match(second.output(), /another creditd, on other-host, is using the embedded PostgreSQL/)
+})
+
+t.test('the mark of a container that is gone is waited out', async (t) => {
+  const directory = temporaryDirectory(t)
+  const first = await startService(t, { DATA_DIR: directory })
+  t.equal(await openAccount(first, 'ann'), 201)
+  t.equal(await first.stop(), 0)
+  t.throws(() => statSync(join(directory, 'postgres', 'owner')), 'a graceful stop removes it')
+  writeFileSync(join(directory, 'postgres', 'owner'), 'other-host pid:[1]\n')
+  const second = await startService(t, { DATA_DIR: directory })
+  t.equal((await second.call('GET', '/v1/accounts/ann')).status, 200)
+})
