@@ -1,4 +1,4 @@
-/** Opens drizzle-kit's studio on the configured database, or the embedded one: `npm run db:studio`. */
+/** Drizzle's studio on the configured database, or the embedded one: `npm run db:studio`. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { openForCommand } from '../src/compose-databases.js'

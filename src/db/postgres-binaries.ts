@@ -57,7 +57,7 @@ export const findBinaries = (
   identity: Identity,
   majorVersion: number | null = null,
 ): PostgresBinaries => {
-  const found: number[] = []
+  const found = new Set<number>()
   for (const candidate of candidates()) {
     const directory = makeRunnable(candidate, identity)
     if (directory === null) continue
@@ -66,12 +66,12 @@ export const findBinaries = (
     if (majorVersion === null || version === majorVersion) {
       return { directory, majorVersion: version }
     }
-    found.push(version)
+    found.add(version)
   }
-  if (majorVersion !== null && found.length > 0) {
+  if (majorVersion !== null && found.size > 0) {
     throw new DatabaseSetupError(
       `the data in DATA_DIR was written by PostgreSQL ${majorVersion}, and here is only version ` +
-        `${[...new Set(found)].join(', ')}: install PostgreSQL ${majorVersion}, or dump and reload the data`,
+        `${[...found].join(', ')}: install PostgreSQL ${majorVersion}, or dump and reload the data`,
     )
   }
   throw new DatabaseSetupError(

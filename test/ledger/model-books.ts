@@ -37,7 +37,7 @@ export const post = (books: Books, state: AccountState, changes: Changes): Books
   refunds: [...books.refunds, ...changes.refunds],
 })
 
-/** The account as it would be read back: its figures, live lots in burn-down order, active holds. */
+/** The account as it would be read back: figures, live lots in burn-down order, active holds. */
 export function readBack(books: Books): AccountState | null {
   if (!books.state) return null
   const lots = [...books.lots.values()].filter((lot) => lot.remaining > 0)

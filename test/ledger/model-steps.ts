@@ -181,6 +181,6 @@ function rowSeq(step: Step, books: Books): number {
   )
 }
 
-/** The seq that is `which` places before the newest, going round; now and then one that isn't there. */
+/** The seq `which` places before the newest, going round; now and then one that isn't there. */
 const nth = (seqs: readonly number[], { which }: Step): number =>
   which === 12 ? 100_000 : (seqs.toReversed()[which % Math.max(1, seqs.length)] ?? 100_000)
