@@ -28,7 +28,9 @@ export async function run(yard: Yard, lane: Lane, batch: readonly Ticket[]): Pro
       return
     } catch (error) {
       for (const { operation } of tickets) lane.cache.delete(operation.accountId)
-      if (error instanceof PortError && error.kind === 'locked') {
+      // A table may be locked for a moment; whoever keeps a row longer stops one account only.
+      const isLocked = error instanceof PortError && error.kind === 'locked'
+      if (isLocked && attempt + 1 >= REFUSALS_UNTIL_ALONE) {
         parkEach(yard, lane, tickets)
         return
       }

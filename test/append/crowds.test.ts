@@ -108,7 +108,7 @@ withGround('a session that holds the grants of one account stops only that', asy
       created_at, updated_at, null, status from accounts where id = 'locked'`)
     const asked = [charge('locked', 1), open('new'), ...accounts.map((id) => charge(id, 1))]
     const waiting = asked.map((operation) => told(ledger.submit(operation)))
-    await sleep(1000)
+    await sleep(1600)
     const meanwhile = await latencies(ledger, accounts, 800)
     await client.query('rollback')
     return { meanwhile, waiting: await Promise.all(waiting) }

@@ -127,8 +127,8 @@ export const MUTANTS: readonly Mutant[] = [
     point: 5,
     name: 'a batch that met a lock is tried again whole',
     file: 'lane-run.ts',
-    from: "if (error instanceof PortError && error.kind === 'locked') {",
-    to: "if (error instanceof PortError && error.name === 'locked') {",
+    from: 'if (isLocked && attempt + 1 >= REFUSALS_UNTIL_ALONE) {',
+    to: 'if (isLocked && attempt < 0) {',
   },
   {
     point: 5,
