@@ -93,6 +93,7 @@ const PLANTED: [name: string, path: string, text: string, fault: RegExp][] = [
   ['the stopwatch', 'src/ledger/x.ts', 'const a = performance.now()', /time is handed in/],
   ['chance', 'src/jobs/x.ts', 'const a = Math.random()', /chance is handed in/],
   ['every column', 'src/ledger/x.ts', 'const a = `select * from accounts`', /names its columns/],
+  ['a transaction that leaks', 'src/http/x.ts', 'orm.transaction(f)', /inTransaction/],
   ['a default export', 'src/db/x.ts', 'export default 1', /default export/],
   ['a barrel', 'src/db/x.ts', `export * from './url.js'`, /barrel/],
   ['any', 'src/db/x.ts', 'const a = b as any', /: any/],

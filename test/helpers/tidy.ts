@@ -193,6 +193,7 @@ const checkTexts: Rule = ({ path, text }, report) => {
     [/\bDate\.now\(|\bnew Date\(\)/, 'the time is handed in', isSource(path) && !ROOTS.test(path)],
     [/\bMath\.random\b|\brandomUUID\b/, 'chance is handed in', SERVICE_CODE.test(path)],
     [/\bperformance\.now\b/, 'the time is handed in', /^src\/(ledger|credits|admin)\//.test(path)],
+    [/\b(orm|tx)\.transaction\(/, 'it leaks connections: inTransaction', isSource(path)],
     [/\bselect \*(?! from [a-z_]+\()/i, 'select names its columns', isSource(path)],
     [/(^|[\s'"`(=:])\/(work|root|home|Users)\//, 'a path of one machine', true],
     [/[a-z0-9.-]+\.(internal|local|lan|corp)\b(?!host)/i, 'a host of one network', true],
