@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { hasCode } from '../../src/errors.js'
 import type { LaneLimits } from '../../src/ledger/lane.js'
 import type { Lanes } from '../../src/ledger/lanes.js'
 import type { Operation, Outcome } from '../../src/ledger/model.js'
@@ -160,4 +159,3 @@ export async function open(stage: Stage, signupBonus: number, ...accountIds: str
 }
 
 export const amounts = ({ rows }: Books): number[] => rows.map((row) => row.amount)
-export const isInternal = (error: unknown): boolean => hasCode(error, 'internal')
