@@ -54,12 +54,16 @@ function logFailure(failure: AppError, error: unknown, request: FastifyRequest):
   const place = { requestId: request.id, method: request.method, route: request.routeOptions.url }
   if (failure.code === 'internal') {
     request.log.error({ ...place, err: error }, 'request failed')
-  } else if (failure.status >= 500) {
+  } else if (failure.status >= 500 && !isTurnedAway(failure)) {
     request.log.warn({ ...place, code: failure.code, err: failure.cause }, 'request refused')
   } else {
     request.log.debug({ ...place, code: failure.code }, 'request refused')
   }
 }
+
+/** To turn somebody away must cost less than to serve them: the metrics count it, no line each. */
+const isTurnedAway = ({ code, cause }: AppError): boolean =>
+  code === 'overloaded' && cause === undefined
 
 /** Which methods a path has; asked only when a request matched no route. */
 function collectMethods(app: App): (path: string) => readonly string[] {
