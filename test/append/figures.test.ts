@@ -3,6 +3,7 @@ import { openDatabase } from '../../src/db/open.js'
 import { appendParameters, idsOf, loadParameters } from '../../src/ledger/wire.js'
 import { createWriter } from '../../src/ledger/writer.js'
 import { quietLog } from '../helpers/database.js'
+import { createRandom } from '../lanes/random.js'
 import { charge, decided, ids, open, type Service, until, withGround } from './kit.js'
 
 const TABLES = ['accounts', 'grants', 'transactions', 'holds', 'refunds', 'pending_work']
@@ -14,6 +15,13 @@ async function run({ ledger }: Service, accountIds: readonly string[], callers: 
     for (const id of left) await ledger.submit(charge(id, 1))
   }
   await Promise.all(Array.from({ length: callers }, call))
+}
+
+/** In an order that has nothing to do with how they lie on pages: callers come as they please. */
+const spread = (accountIds: readonly string[]): string[] => {
+  const random = createRandom(accountIds.length)
+  const keyed = accountIds.map((id) => ({ id, at: random.next() }))
+  return keyed.sort((a, b) => a.at - b.at).map(({ id }) => id)
 }
 
 async function bytesOf(pool: pg.Pool): Promise<number> {
@@ -45,12 +53,12 @@ withGround('P11: round trips, bytes and HOT updates of a charge', async (t, grou
   const warm = await ground.open()
   await Promise.all(accounts.map((id) => warm.ledger.submit(open(id, 1_000_000))))
   await pool.query('vacuum analyze accounts, grants')
-  for (let round = 0; round < 3; round += 1) await run(warm, accounts, 256)
+  for (let round = 0; round < 3; round += 1) await run(warm, spread(accounts), 256)
   await warm.close()
   const opened = accounts.length
   const before = { ...(await updatesOf(pool, opened + 6 * opened)), bytes: await bytesOf(pool) }
   const service = await ground.open()
-  for (let round = 0; round < 5; round += 1) await run(service, accounts, 256)
+  for (let round = 0; round < 5; round += 1) await run(service, spread(accounts), 256)
   const roundTrips = service.calls.length / charges
   await service.close()
   const bytes = ((await bytesOf(pool)) - before.bytes) / charges
