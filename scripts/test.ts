@@ -9,6 +9,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT, readCluster, startKeeper } from '../test/helpers/cluster.js'
 
@@ -21,7 +22,7 @@ const FOREIGN = /^(PG[A-Z]+|DATABASE_.*|REDIS_.*|CREDITD_.*|DATA_DIR|PORT|HOST|N
 const suiteOf = (file: string): string => {
   if (file.startsWith(join('test', 'e2e'))) return 'e2e'
   const text = readFileSync(join(ROOT, file), 'utf8')
-  const isAlone = !/from '[./]*helpers\/(database|server|cluster|service)[\w-]*\.js'/.test(text)
+  const isAlone = !/from '[./]*helpers\/(database|server|cluster|app)[\w-]*\.js'/.test(text)
   return isAlone ? 'unit' : 'integration'
 }
 
@@ -34,12 +35,26 @@ const filesOf = (suites: readonly string[]): string[] =>
 
 let running: ChildProcess | undefined
 
-const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> =>
+const run = (
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  onLine?: (line: string) => void,
+): Promise<number> =>
   new Promise((resolve, reject) => {
-    running = spawn(command, args, { cwd: ROOT, stdio: 'inherit', env })
-    running.once('error', reject)
-    running.once('exit', (code) => resolve(code ?? 1))
+    const stdio = ['inherit', onLine ? 'pipe' : 'inherit', 'inherit'] as const
+    const child = spawn(command, args, { cwd: ROOT, stdio: [...stdio], env })
+    running = child
+    child.once('error', reject)
+    child.once('close', (code) => resolve(code ?? 1))
+    if (onLine && child.stdout) createInterface({ input: child.stdout }).on('line', onLine)
   })
+
+/** A log wants to know each file and every failure, and not each of thousands of assertions. */
+const printWorthReading = (line: string): void => {
+  if (/^\s+(ok |# Subtest|1\.\.|# time)|^\s*$|^(1\.\.|# Subtest)/.test(line)) return
+  console.log(line)
+}
 
 const startCluster = async () => {
   const directory = mkdtempSync(join(tmpdir(), 'creditd-test-run-'))
@@ -65,13 +80,16 @@ const startCluster = async () => {
 const environment = (): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => !FOREIGN.test(name)))
 
-const runTap = async (args: readonly string[]): Promise<number> => {
+const runTap = async (
+  args: readonly string[],
+  onLine?: (line: string) => void,
+): Promise<number> => {
   const needsCluster = !process.env.TEST_PG_URL
   const cluster = needsCluster ? await startCluster() : null
   try {
     const env = { ...environment(), ...(cluster && { TEST_PG_URL: cluster.url }) }
     const tap = join(ROOT, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs')
-    return await run(process.execPath, [tap, '--disable-coverage', ...args], env)
+    return await run(process.execPath, [tap, '--disable-coverage', ...args], env, onLine)
   } finally {
     await cluster?.stop()
   }
@@ -82,7 +100,9 @@ const main = async (args: readonly string[]): Promise<number> => {
   if (SUITES.includes(first)) return runTap([...filesOf([first]), ...args.slice(1)])
   if (args.length > 0) return runTap(args)
   const checked = await run('npm', ['run', '--silent', 'check'], process.env)
-  const tested = await runTap(['-R', 'terse', ...filesOf(SUITES)])
+  const tested = process.stdout.isTTY
+    ? await runTap(['-R', 'base', ...filesOf(SUITES)])
+    : await runTap(['-R', 'tap', ...filesOf(SUITES)], printWorthReading)
   return checked || tested
 }
 
