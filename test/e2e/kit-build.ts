@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
@@ -24,8 +25,12 @@ const BUILD_TIMEOUT_MS = 90_000
  * Compiled once for each state of src, apart from dist, which is somebody else's.
  */
 export const compiledService = async (): Promise<readonly string[]> => {
-  const place = join(tmpdir(), `creditd-e2e-build-${userInfo().uid}-${sourceHash()}`)
-  if (!existsSync(place)) await build(place)
+  const prefix = `creditd-e2e-build-${userInfo().uid}-`
+  const place = join(tmpdir(), `${prefix}${sourceHash()}`)
+  if (!existsSync(place)) {
+    removeOldBuilds(prefix)
+    await build(place)
+  }
   return ['--enable-source-maps', join(place, 'dist', 'server.js')]
 }
 
@@ -47,6 +52,17 @@ const build = async (place: string): Promise<void> => {
     // another test file was quicker; its build is the same
     rmSync(draft, { recursive: true, force: true })
     if (!existsSync(place)) throw error
+  }
+}
+
+/** No test runs for so long. */
+const OLD_MS = 3_600_000
+
+const removeOldBuilds = (prefix: string): void => {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(prefix))) {
+    const path = join(tmpdir(), name)
+    const { mtimeMs = Date.now() } = statSync(path, { throwIfNoEntry: false }) ?? {}
+    if (Date.now() - mtimeMs > OLD_MS) rmSync(path, { recursive: true, force: true })
   }
 }
 
