@@ -28,7 +28,8 @@ t.test('crashes at chosen points', { timeout: TIMEOUT_MS }, async (t) => {
     sql<{ type: string }>('select type from transactions where account_id = $1', [accountId])
   const isAppending = async () => {
     const [row] = await sql(
-      `select 1 from pg_stat_activity where wait_event = 'PgSleep' and query like '%ledger_append%'`,
+      `select 1 from pg_stat_activity
+        where wait_event = 'PgSleep' and query like '%ledger_append%'`,
     )
     return row !== undefined
   }
