@@ -27,6 +27,10 @@ export async function recover(
     await isolate(yard, tickets, failure)
     return false
   }
+  if (kind === 'failed') {
+    failAll(yard, tickets, failure.error)
+    return false
+  }
   if (kind === 'unavailable') {
     for (const ticket of tickets) ticket.answer({ error: unavailable(failure.error) })
     return false
@@ -54,19 +58,28 @@ async function fence(yard: Yard, tickets: readonly Ticket[]): Promise<void> {
   }
 }
 
+/** One fault for all: it lies in none of them, and nothing of them was done. */
+function failAll({ deps }: Yard, tickets: readonly Ticket[], error: unknown): void {
+  const [first] = tickets
+  if (first) deps.onFault(error, first.operation)
+  for (const ticket of tickets) ticket.answer({ error: failedHere(error) })
+}
+
 /** Halves the batch until the operation that can not be stored stands alone and fails alone. */
 async function isolate(yard: Yard, tickets: readonly Ticket[], failure: Failure): Promise<void> {
   const [only] = tickets
   if (only && tickets.length === 1) {
     yard.deps.onFault(failure.error, only.operation)
-    const message = 'The operation failed here'
-    only.answer({ error: new AppError('internal', message, {}, failure.error) })
+    only.answer({ error: failedHere(failure.error) })
     return
   }
   const middle = Math.ceil(tickets.length / 2)
   await failure.halves(tickets.slice(0, middle))
   await failure.halves(tickets.slice(middle))
 }
+
+const failedHere = (cause: unknown): AppError =>
+  new AppError('internal', 'The operation failed here', {}, cause)
 
 function backoffMs({ deps }: Yard, attempt: number): number {
   const fullMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempt, MAX_BACKOFF_MS)

@@ -57,15 +57,17 @@ export type AppendReply = {
  * - unknown: it may have been done (the connection or the reply was lost).
  * - unavailable: it did nothing and repeating soon won't help (read-only, disk full, no server).
  * - data: something in it can not be stored (classes 22 and 23); nothing of it was.
+ * - failed: it did nothing for a reason that lies in no single operation (a missing function, a
+ *   broken disk): splitting the batch would only repeat it.
  * - locked: a row stayed locked by somebody else for longer than allowed; nothing was done.
  */
-export type FailureKind = 'retry' | 'unknown' | 'unavailable' | 'data' | 'locked'
+export type FailureKind = 'retry' | 'unknown' | 'unavailable' | 'data' | 'failed' | 'locked'
 
 export class PortError extends Error {
   readonly kind: FailureKind
 
   constructor(kind: FailureKind, message: string, cause?: unknown) {
-    super(message, { cause })
+    super(message, cause === undefined ? undefined : { cause })
     this.name = 'PortError'
     this.kind = kind
   }

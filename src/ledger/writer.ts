@@ -37,15 +37,18 @@ type AppendRow = {
 
 /** The ledger on PostgreSQL. The pool is its own, so that nobody's reads keep a charge waiting. */
 export function createWriter(pool: pg.Pool): LedgerPort {
-  const onClient = async <T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
+  const onClient = async <T>(
+    work: (client: pg.PoolClient) => Promise<T>,
+    isUsable: (error: unknown) => boolean = wasAnswered,
+  ): Promise<T> => {
     const client = await connect(pool)
     try {
       const result = await work(client)
       client.release()
       return result
     } catch (error) {
-      // Its state is not known after a failure: it leaves the pool.
-      client.release(true)
+      // What may be in an unknown state leaves the pool.
+      client.release(!isUsable(error))
       throw error
     }
   }
@@ -57,15 +60,24 @@ export function createWriter(pool: pg.Pool): LedgerPort {
       onClient(async (client) => {
         await send(client, { ...FENCE, values: [idsOf(accountIds)] })
       }),
-    alone: (request, decide) => onClient((client) => alone(client, request, decide)),
+    // a failure leaves a transaction open
+    alone: (request, decide) =>
+      onClient(
+        (client) => alone(client, request, decide),
+        () => false,
+      ),
   }
 }
+
+/** The server refused a statement that stood alone, and is ready for the next. */
+const wasAnswered = (error: unknown): boolean =>
+  error instanceof PortError && error.kind !== 'unknown'
 
 async function load(client: pg.PoolClient, request: LoadRequest): Promise<LoadReply> {
   const query = { ...LOAD, values: loadParameters(request) }
   const { rows } = await send<{ reply: StoredReply | null }>(client, query)
   const reply = rows[0]?.reply
-  if (!reply) throw new Error('the control row is missing')
+  if (!reply) throw new PortError('failed', 'the control row is missing')
   return loadReply(reply)
 }
 
@@ -116,9 +128,9 @@ async function send<R extends pg.QueryResultRow = pg.QueryResultRow>(
 function failureKind(error: unknown): FailureKind {
   const state = sqlStateOf(error)
   if (state === null) return isConnectionLost(error) ? 'unknown' : 'data'
-  if (isConnectionLost(error) || state === '57014') return 'unknown'
+  if (isConnectionLost(error) || state.startsWith('57')) return 'unknown'
   if (state === '55P03') return 'locked'
   if (state === '40001' || state === '40P01') return 'retry'
   if (state === READ_ONLY_STATE || state.startsWith('53')) return 'unavailable'
-  return 'data'
+  return /^2[23]/.test(state) ? 'data' : 'failed'
 }

@@ -110,6 +110,11 @@ const KINDS: Record<string, FailureKind> = {
   '22003': 'data',
   '23505': 'data',
   '23514': 'data',
+  XX000: 'failed',
+  '42883': 'failed',
+  '42501': 'failed',
+  '58030': 'failed',
+  P0001: 'failed',
 }
 
 withGround('fine print 6: each SQLSTATE tells what became of the batch', async (t, ground) => {

@@ -189,6 +189,22 @@ export const FAULT_POINTS: readonly Guarantee[] = [
   },
   {
     point: 6,
+    name: 'a failure that lies in no operation is told to all at once, without splitting',
+    async run(stage) {
+      await open(stage, 1000)
+      const faults: string[] = []
+      const fate = (name: string) => (name === 'append' ? 'failed' : undefined)
+      const here = stage.process({ fate, onFault: ({ key }) => faults.push(key) })
+      const told = Array.from({ length: 200 }, () => ask(stage, here, charge(1)))
+      await stage.time.run()
+      assert.deepEqual([...new Set(words(told))], ['internal'])
+      assert.equal(faults.length, 1)
+      const appends = stage.calls.filter(({ name }) => name === 'append')
+      assert.equal(appends.length, 1 + 1, 'the opening, and one batch')
+    },
+  },
+  {
+    point: 6,
     name: 'a database that takes no writes is told at once',
     async run(stage) {
       await open(stage, 100)

@@ -160,6 +160,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     point: 6,
+    name: 'a failure of any other class splits the batch',
+    file: 'lane-recover.ts',
+    from: "if (kind === 'data') {",
+    to: "if (kind === 'data' || kind === 'failed') {",
+  },
+  {
+    point: 6,
     name: 'a read-only database is waited for',
     file: 'lane-recover.ts',
     from: "if (kind === 'unavailable') {",
