@@ -155,9 +155,7 @@ const downCommand = command(
     if (!/^[1-9]\d{0,3}$/.test(args.steps)) {
       throw new DatabaseSetupError('--steps must be a whole number from 1')
     }
-    if (config.isProduction && !args.yes) {
-      throw new DatabaseSetupError('this takes data away; in production say --yes')
-    }
+    if (!args.yes) throw new DatabaseSetupError('this may take data away: say --yes')
     const steps = Number(args.steps)
     const takenBack = await withDatabase(config, (db) => migrateDown(db, { steps }))
     const lines = takenBack.map((tag) => `took back ${tag}`)

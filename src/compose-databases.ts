@@ -2,9 +2,10 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createKey, hasKeys } from './admin/api-keys.js'
 import type { Config } from './config.js'
-import { migrateUp } from './db/migrate.js'
+import { migrateUp, migrationStatus } from './db/migrate.js'
 import type { Database, DatabaseOptions } from './db/open.js'
 import { type DatabaseSource, findDatabase } from './db/open-or-embed.js'
+import { DatabaseSetupError } from './db/setup-error.js'
 import { inTransaction } from './db/transaction.js'
 import { parseDatabaseUrl } from './db/url.js'
 
@@ -19,6 +20,8 @@ export type DatabasesDeps = {
   readonly log: Logger
   /** Shows the operator what must not be logged. */
   readonly print: (text: string) => void
+  /** Ends the wait for a database that is not up yet. */
+  readonly signal?: AbortSignal
   /** The embedded database is somebody else's now. */
   readonly onLost: (error: Error) => void
 }
@@ -68,7 +71,7 @@ export const openDatabases = async (deps: DatabasesDeps, closers: Closers): Prom
     db,
     ledgerDb: await open({ poolSize: sizes.ledger, applicationName: 'creditd ledger' }),
     maintenanceDb: await open({
-      poolSize: 1,
+      poolSize: MAINTENANCE_CONNECTIONS,
       applicationName: 'creditd maintenance',
       statementTimeoutMs: MAINTENANCE_TIMEOUT_MS,
     }),
@@ -107,8 +110,9 @@ const databaseOptions = ({ database, dataDirectory }: Config, log: DatabaseOptio
   log,
 })
 
-const openSource = async ({ config, log, onLost }: DatabasesDeps): Promise<DatabaseSource> => {
-  const source = await findDatabase({ ...databaseOptions(config, log), onLost })
+const openSource = async (deps: DatabasesDeps): Promise<DatabaseSource> => {
+  const { config, log, onLost, signal } = deps
+  const source = await findDatabase({ ...databaseOptions(config, log), onLost, signal })
   const { embedded } = source
   if (embedded) {
     const { directory, majorVersion, wasAdopted } = embedded
@@ -120,22 +124,32 @@ const openSource = async ({ config, log, onLost }: DatabasesDeps): Promise<Datab
   return source
 }
 
+const MAINTENANCE_CONNECTIONS = 1
+/** One for maintenance, one at least for the ledger, one for the rest. */
+const FEWEST_CONNECTIONS = 3
+
 /** How the configured number of connections is shared out; reads never keep a charge waiting. */
 const connectionsOf = ({ database, ledger }: Config) => {
   const { url, poolSize, defaultPoolSize } = database
   const fromUrl = url === null ? null : parseDatabaseUrl(url).poolSize
-  const total = Math.max(2, poolSize ?? fromUrl ?? defaultPoolSize)
+  const total = Math.max(FEWEST_CONNECTIONS, poolSize ?? fromUrl ?? defaultPoolSize)
+  const shareable = total - MAINTENANCE_CONNECTIONS
   const wanted = ledger.lanes + SPARE_LEDGER_CONNECTIONS
-  const forLedger = Math.max(1, Math.min(wanted, Math.floor(total / 2)))
+  const forLedger = Math.max(1, Math.min(wanted, Math.floor(shareable / 2)))
   return {
     ledger: forLedger,
-    shared: total - forLedger,
+    shared: shareable - forLedger,
     lanes: Math.min(ledger.lanes, forLedger),
   }
 }
 
 const prepareSchema = async (db: Database, { config, log }: DatabasesDeps): Promise<void> => {
-  if (!config.migrateOnStart) return
+  if (!config.migrateOnStart) {
+    const lacking = (await migrationStatus(db)).filter(({ state }) => state === 'pending')
+    if (lacking.length === 0) return
+    const message = `the database lacks ${lacking.length} migrations: run "npx creditd db:migrate"`
+    throw new DatabaseSetupError(message)
+  }
   const applied = await migrateUp(db, { log })
   if (applied.length > 0) log.info({ count: applied.length }, 'the database is up to date')
 }
@@ -158,7 +172,7 @@ const ensureFirstKey = async (
   if (config.apiKey !== null || (await hasKeys(db.orm))) return
   if (!embedded) {
     log.warn(
-      'there is no API key yet: set CREDITD_API_KEY, or run "creditd keys create --name first"',
+      'there is no API key yet: set CREDITD_API_KEY, or run "npx creditd keys create --name first"',
     )
     return
   }

@@ -20,10 +20,12 @@ const main = async (): Promise<void> => {
   const config = loadConfig(process.env)
   const secrets = config.apiKey === null ? [] : [config.apiKey]
   const log = createLog({ level: config.logLevel, secrets })
+  const stopping = new AbortController()
   const starting = createService({
     config,
     log,
     sleep,
+    signal: stopping.signal,
     print: (text) => process.stdout.write(text),
     onLost: (error) => {
       log.fatal({ err: error }, 'the database is lost: stopping')
@@ -31,7 +33,7 @@ const main = async (): Promise<void> => {
       stop()
     },
   })
-  const stop = stopGracefully(starting, config.shutdown, log)
+  const stop = stopGracefully(starting, config.shutdown, log, () => stopping.abort())
   const service = await starting
   try {
     if (!service.isStopping()) await announce(service, log)
@@ -51,6 +53,7 @@ const stopGracefully = (
   starting: Promise<Service>,
   { delayMs, timeoutMs }: Config['shutdown'],
   log: Logger,
+  onStop: () => void,
 ): (() => void) => {
   const { close } = closeWithGrace(
     { delay: delayMs + timeoutMs + EXIT_SLACK_MS, skip: [...SIGNALS], logger: loggerOf(log) },
@@ -63,6 +66,7 @@ const stopGracefully = (
   )
   let stoppedAtMs: number | null = null
   const stop = () => {
+    onStop()
     if (stoppedAtMs === null) close()
     stoppedAtMs ??= performance.now()
   }

@@ -13,6 +13,7 @@ export type ServiceDeps = {
   readonly log: Logger
   readonly print: CoreDeps['print']
   readonly onLost: CoreDeps['onLost']
+  readonly signal: AbortSignal
   readonly sleep: (ms: number) => Promise<unknown>
 }
 

@@ -45,6 +45,8 @@ export type DatabaseOptions = {
   readonly applicationName?: string
   /** How long to wait at start for a database that is not up yet. */
   readonly connectDeadlineMs?: number
+  /** Ends that wait, for a service that is told to stop before it has begun. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const DEFAULTS = {
@@ -179,7 +181,7 @@ const waitUntilUsable = async (
     try {
       return await readSchema(pool)
     } catch (error) {
-      const isOver = performance.now() + RETRY_PAUSE_MS > deadlineMs
+      const isOver = performance.now() + RETRY_PAUSE_MS > deadlineMs || options.signal?.aborted
       const isWorthWaiting = isRetryable(error) || sqlStateOf(error) === READ_ONLY_STATE
       if (isOver || !isWorthWaiting) throw setupErrorOf(error, description)
       const { message } = error as Error

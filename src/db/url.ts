@@ -54,6 +54,8 @@ export const parseDatabaseUrl = (text: string): DatabaseUrl => {
   if (!/^postgres(ql)?$/i.test(scheme)) {
     throw invalid(`the scheme "${scheme}:" is not supported; ${SUPPORTED}`)
   }
+  // what follows the slash of an unencoded password would be taken for a host and a database
+  if (path.includes('@')) throw invalid('percent-encode / @ : ? # in the user and the password')
   const params = new URLSearchParams(query)
   const at = authority.lastIndexOf('@')
   const [user, password] = at < 0 ? [] : splitOnce(authority.slice(0, at), ':')

@@ -69,14 +69,16 @@ export const nextCursor = z
   .nullable()
   .meta({ description: 'Where the next page begins; null on the last.', examples: ['MTc'] })
 
+const PAGE_MESSAGE = `Must be a whole number from 1 to ${MAX_PAGE}`
+
 /** Query of a list; lists are newest first unless they say otherwise. */
 export const pageQuery = z.object({
   cursor: cursor.optional(),
   limit: z.coerce
-    .number('Must be a whole number')
-    .int()
-    .min(1)
-    .max(MAX_PAGE)
+    .number(PAGE_MESSAGE)
+    .int(PAGE_MESSAGE)
+    .min(1, PAGE_MESSAGE)
+    .max(MAX_PAGE, PAGE_MESSAGE)
     .default(DEFAULT_PAGE)
     .meta({ description: 'How many entries a page has, at most 200.', examples: [50] }),
 })

@@ -70,6 +70,7 @@ const REFUSED: Record<string, readonly string[]> = {
     'postgres://u:p@h/db?schema=Prod',
     'postgres://u:p@h/db?target_session_attrs=standby',
     'postgres://u:%zz@h/db',
+    'postgres://u:p@ss/w@h/db',
   ],
   CREDITD_API_KEY: ['a b', 'é'.repeat(40), 'x'.repeat(513)],
   STRICT_REPLIES: ['yes', '2'],

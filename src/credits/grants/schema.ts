@@ -29,7 +29,7 @@ const priority = z
 export const grantFields = {
   amount: credits,
   source: source.optional(),
-  expiresAt: instant.optional(),
+  expiresAt: instant.nullable().optional(),
   priority: priority.optional(),
   reason: reason.optional(),
   metadata: metadata.optional(),

@@ -93,8 +93,8 @@ export function createGrants({ ledger, reads, refuseUnlessApplied }: GrantsDeps)
 }
 
 function expiryOf({ source, expiresAt }: GrantBody, nowMs: number): number | null {
-  const expiresAtMs = msOf(expiresAt)
-  return expiresAtMs === null && source === 'monthly' ? monthAfter(nowMs) : expiresAtMs
+  const isOpen = expiresAt === undefined && source === 'monthly'
+  return isOpen ? monthAfter(nowMs) : msOf(expiresAt)
 }
 
 /** A lot as it is now: what is due has left, although the sweep may not have come yet. */
