@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { AppError } from '../errors.js'
 import type {
   AccountState,
   GrantSource,
@@ -61,11 +62,12 @@ export type LedgerReads = {
     page: { beforeSeq: number | null; limit: number },
   ): Promise<readonly Lot[]>
   hold(accountId: string, holdSeq: number): Promise<Hold | null>
-  /** Holds, newest first. */
+  /** Holds, newest first; one past its deadline has expired, whether swept or not. */
   holds(
     accountId: string,
     page: { beforeSeq: number | null; limit: number; status: HoldStatus | null },
   ): Promise<readonly Hold[]>
+  /** All groups of the period. Throws `limit_exceeded` for more than 10,000. */
   usage(query: UsageQuery): Promise<readonly UsageGroup[]>
   /** Accounts with lots or holds whose time has come, for the sweep. */
   dueAccounts(limit: number): Promise<readonly string[]>
@@ -107,7 +109,9 @@ const HOLDS = `
     from holds h
    where h.account_id = $1
      and ($2::bigint is null or h.hold_seq < $2)
-     and ($3::text is null or h.status = $3)
+     and ($3::text is null
+          or $3 = case when h.status = 'active' and h.expires_at <= now() then 'expired'
+                       else h.status end)
    order by h.hold_seq desc
    limit $4`
 
@@ -127,7 +131,7 @@ const usageBy = (group: string): string => `
          and t.type in ('charge', 'capture', 'refund')
        group by 1
        order by 1
-       limit ${MAX_USAGE_GROUPS}) u`
+       limit ${MAX_USAGE_GROUPS + 1}) u`
 
 const USAGE_BY_ACTION = usageBy('t.action')
 const USAGE_BY_DAY = usageBy("to_char(t.created_at at time zone 'UTC', 'YYYY-MM-DD')")
@@ -176,14 +180,18 @@ export function createReads(pool: pg.Pool): LedgerReads {
       return (await all<Stored<Hold>>(HOLDS, [accountId, beforeSeq, status, limit])).map(holdFrom)
     },
     async usage({ accountId, fromMs, toMs, groupBy }) {
-      return all<UsageGroup>(groupBy === 'action' ? USAGE_BY_ACTION : USAGE_BY_DAY, [
-        accountId,
-        fromMs,
-        toMs,
-      ])
+      const text = groupBy === 'action' ? USAGE_BY_ACTION : USAGE_BY_DAY
+      return complete(await all<UsageGroup>(text, [accountId, fromMs, toMs]))
     },
     dueAccounts: (limit) => all<string>(DUE_ACCOUNTS, [limit]),
   }
+}
+
+/** A part of the groups would pass for all of them, and its sum for the total. */
+function complete(groups: readonly UsageGroup[]): readonly UsageGroup[] {
+  if (groups.length <= MAX_USAGE_GROUPS) return groups
+  const message = `The usage has more than ${MAX_USAGE_GROUPS} groups: ask for a shorter period`
+  throw new AppError('limit_exceeded', message, { limit: MAX_USAGE_GROUPS })
 }
 
 /** What an account has, by where it came from; lots of all kinds add up to the balance. */

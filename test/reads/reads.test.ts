@@ -1,5 +1,6 @@
+import type { HoldStatus } from '../../src/ledger/model.js'
 import { balanceOf } from '../../src/ledger/reads.js'
-import { chargeOf, grantOf, priced, until, withBank } from './kit.js'
+import { type Ask, chargeOf, grantOf, priced, until, withBank } from './kit.js'
 
 const all = { beforeSeq: null, limit: 50, fromMs: null, toMs: null, action: null, type: null }
 
@@ -173,3 +174,55 @@ withBank(
     ])
   },
 )
+
+withBank('a hold past its deadline is found as expired before any sweep', async (t, bank) => {
+  const { pool, ledger, reads, does } = bank
+  await does('ann', { kind: 'open', signupBonus: 100 })
+  const hold = (ttlMs: number): Ask => ({ kind: 'hold', action: null, quote: priced(5), ttlMs })
+  const due = await does('ann', hold(100))
+  const alive = await does('ann', hold(600_000))
+  const released = await does('ann', hold(600_000))
+  await does('ann', { kind: 'release', holdSeq: released.row?.seq ?? 0 })
+  await until(ledger, (due.row?.createdAtMs ?? 0) + 150)
+  const { rows } = await pool.query(`select status from holds where hold_seq = $1`, [due.row?.seq])
+  t.same(rows, [{ status: 'active' }], 'nothing has swept it')
+  const found = async (status: HoldStatus | null) =>
+    (await reads.holds('ann', { beforeSeq: null, limit: 9, status })).map(({ holdSeq }) => holdSeq)
+  t.same(await found('expired'), [due.row?.seq])
+  t.same(await found('active'), [alive.row?.seq])
+  t.same(await found('released'), [released.row?.seq])
+  t.same(await found(null), [released.row?.seq, alive.row?.seq, due.row?.seq])
+  await bank.upkeep.sweep()
+  t.same(await found('expired'), [due.row?.seq], 'and the sweep changes nothing')
+})
+
+withBank('usage of more groups than one reply has is refused, never cut', async (t, bank) => {
+  const { pool, reads, does } = bank
+  await does('ann', { kind: 'open', signupBonus: 20_000 })
+  await does('ann', chargeOf(1, 'a'))
+  const client = await pool.connect()
+  await client.query(`set session_replication_role = 'replica'`)
+  await client.query(`
+    insert into transactions (account_id, seq, type, action, amount, balance_after, held_after,
+                              debt_after, actor, created_at, parts)
+    select 'ann', 2 + n, 'charge', 'b' || n, -1, 19999 - n, 0, 0, 'tester', now(),
+           '[[1, -1, "bonus"]]'
+      from generate_series(1, 10000) n`)
+  await client.query(`
+    update grants set remaining = remaining - 10000 where account_id = 'ann'`)
+  await client.query(`
+    update accounts set seq = seq + 10000, balance = balance - 10000, version = version + 1
+     where id = 'ann'`)
+  client.release(true)
+  const span = { accountId: 'ann', fromMs: null, toMs: null }
+  await t.rejects(reads.usage({ ...span, groupBy: 'action' }), { code: 'limit_exceeded' })
+  const days = await reads.usage({ ...span, groupBy: 'day' })
+  t.equal(
+    days.reduce((sum, { charged }) => sum + charged, 0),
+    10_001,
+  )
+  const { rows } = await pool.query(`select to_ms(min(created_at)) as at from transactions
+    where account_id = 'ann' and seq > 2`)
+  const lateMs = Number(rows[0]?.at) - 1
+  t.ok((await reads.usage({ ...span, toMs: lateMs, groupBy: 'action' })).length <= 1)
+})

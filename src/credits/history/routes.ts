@@ -53,12 +53,14 @@ const getTransaction = contract({
 })
 
 const getUsage = contract({
-  config: { access: 'credits:read', errors: ['account_not_found'] },
+  config: { access: 'credits:read', errors: ['account_not_found', 'limit_exceeded'] },
   schema: {
     operationId: 'getUsage',
     tags,
     summary: 'Report what was used',
-    description: 'Charges, captures and refunds of an account by action or by day.',
+    description:
+      'Charges, captures and refunds of an account by action or by day. More than ' +
+      '10,000 groups are refused: ask for a shorter period.',
     params: accountParams,
     querystring: schema.usageQuery,
     response: { 200: schema.usage },

@@ -18,7 +18,10 @@ export type History = {
   list(accountId: string, filter: HistoryFilter): Promise<Page<Transaction>>
   /** Throws `transaction_not_found`. */
   get(transactionId: string): Promise<Transaction>
-  /** What was charged and refunded, by action or by day. Throws `account_not_found`. */
+  /**
+   * What was charged and refunded, by action or by day. Throws `account_not_found`, and
+   * `limit_exceeded` for more groups than one reply has.
+   */
   usage(accountId: string, filter: UsageFilter): Promise<Usage>
 }
 
