@@ -133,8 +133,8 @@ const composeReconcile = (core: Core, metrics: Metrics): Admin['reconcile'] => {
       read: () => last?.mismatches.length ?? 0,
     },
   ])
-  return async (accountId) => {
-    const found = await verify(core.maintenancePool, accountId)
+  return async (accountId, signal) => {
+    const found = await verify(core.maintenancePool, accountId, { signal })
     if (accountId === null) last = found
     return found
   }
@@ -159,8 +159,8 @@ const addJobs = (
     name: 'ledger.reconcile',
     cron: '41 * * * *',
     timeoutMs: 10 * 60_000,
-    async run() {
-      const { accounts, mismatches } = await reconcile(null)
+    async run(signal) {
+      const { accounts, mismatches } = await reconcile(null, signal)
       if (mismatches.length > 0) log.error({ mismatches }, 'the books do not agree')
       return `${accounts} accounts, ${mismatches.length} mismatches`
     },

@@ -13,7 +13,7 @@ export type Admin = {
   readonly keys: Keys
   readonly audit: AuditReader
   /** Compares the books of one account, or of all, with themselves. Changes nothing. */
-  readonly reconcile: (accountId: string | null) => Promise<Verification>
+  readonly reconcile: (accountId: string | null, signal?: AbortSignal) => Promise<Verification>
 }
 
 export type AdminRoutesDeps = { readonly admin: Admin; readonly once: Once }

@@ -11,27 +11,73 @@ export type Mismatch = {
 export type Verification = {
   /** Accounts looked at. */
   readonly accounts: number
-  /** At most 1,000 of them. */
+  /** At most 1,000 of them; with the last that fits the search ends. */
   readonly mismatches: readonly Mismatch[]
 }
 
+export type VerifyOptions = {
+  /** Ends the search of all accounts between two slices; `verify` then throws its reason. */
+  readonly signal?: AbortSignal | undefined
+  readonly sliceAccounts?: number
+}
+
 const MAX_MISMATCHES = 1000
+/** Accounts in one statement: its cost and its snapshot stay bounded, however many there are. */
+const SLICE_ACCOUNTS = 1000
 
 /**
- * Reads the books of one account, or of all, in one snapshot and names each disagreement:
- * the balance against the rows, the chain of rows, the lots, the holds, the refunds. Archived
- * rows count. Changes nothing.
+ * Reads the books of one account, or of all, and names each disagreement: the balance against
+ * the rows, the chain of rows, the lots, the holds, the refunds. Each account is read in one
+ * snapshot, all of them in slices. Archived rows count, and so does what belongs to no account.
+ * Changes nothing.
  */
-export async function verify(pool: pg.Pool, accountId: string | null): Promise<Verification> {
+export async function verify(
+  pool: pg.Pool,
+  accountId: string | null,
+  { signal, sliceAccounts = SLICE_ACCOUNTS }: VerifyOptions = {},
+): Promise<Verification> {
+  if (accountId !== null) return look(pool, VERIFY_ONE, [accountId, MAX_MISMATCHES])
+  const mismatches: Mismatch[] = []
+  let accounts = 0
+  let after: string | null = null
+  do {
+    signal?.throwIfAborted()
+    const last: string | null = await lastOfSlice(pool, after, sliceAccounts)
+    const room = MAX_MISMATCHES - mismatches.length
+    const found = await look(pool, VERIFY_SLICE, [after, room, last])
+    accounts += found.accounts
+    mismatches.push(...found.mismatches)
+    after = last
+  } while (after !== null && mismatches.length < MAX_MISMATCHES)
+  return { accounts, mismatches }
+}
+
+async function look(pool: pg.Pool, text: string, values: unknown[]): Promise<Verification> {
   const { rows } = await pool.query<{ accounts: number; mismatches: Mismatch[] | null }>({
-    text: VERIFY,
-    values: [accountId, MAX_MISMATCHES],
+    text,
+    values,
   })
   const [found] = rows
   return { accounts: found?.accounts ?? 0, mismatches: found?.mismatches ?? [] }
 }
 
-const ROWS = `
+/** Null for the last slice: it has no end, for rows of no account may lie beyond all accounts. */
+async function lastOfSlice(pool: pg.Pool, after: string | null, sliceAccounts: number) {
+  const { rows } = await pool.query<{ id: string }>({
+    text: `
+      select id from accounts
+       where $1::text is null or id > $1
+       order by id
+      offset $2 limit 1`,
+    values: [after, sliceAccounts - 1],
+  })
+  return rows[0]?.id ?? null
+}
+
+/** The condition that the account of a row is one of those to look at. */
+type Within = (accountId: string) => string
+
+const rowsOf = (within: Within) => `
   select t.account_id, t.seq, t.key, t.type, t.amount, t.balance_after, t.held_after, t.debt_after,
          t.parts, t.detail, t.created_at,
          lag(t.balance_after, 1, 0::bigint) over w as balance_before,
@@ -40,7 +86,7 @@ const ROWS = `
          row_number() over (partition by t.account_id order by t.seq desc) = 1 as is_last,
          (select sum((p ->> 1)::bigint) from jsonb_array_elements(t.parts) p) as parts_sum
     from ledger_rows t
-   where $1::text is null or t.account_id = $1
+   where ${within('t.account_id')}
   window w as (partition by t.account_id order by t.seq)`
 
 const SUMS = `
@@ -57,7 +103,7 @@ const SUMS = `
     from rows r
    group by r.account_id`
 
-const LOTS = `
+const lotsOf = (within: Within) => `
   select g.account_id, sum(g.remaining) as remaining, sum(g.held) as held,
          count(*) filter (where g.remaining <> coalesce(m.moved, 0)) as unmatched,
          count(*) filter (where m.given is distinct from g.amount) as misgiven,
@@ -72,12 +118,12 @@ const LOTS = `
     left join (
       select a.account_id, (p ->> 0)::bigint as grant_seq, sum((p ->> 1)::bigint) as held
         from holds a, jsonb_array_elements(a.parts) p
-       where a.status = 'active'
+       where a.status = 'active' and ${within('a.account_id')}
        group by 1, 2) h using (account_id, grant_seq)
-   where $1::text is null or g.account_id = $1
+   where ${within('g.account_id')}
    group by g.account_id`
 
-const HOLDS = `
+const holdsOf = (within: Within) => `
   select h.account_id, sum(h.amount) filter (where h.status = 'active') as held,
          count(*) filter (where h.status <> 'active' and r.seq is null) as unsettled,
          count(*) filter (
@@ -85,20 +131,22 @@ const HOLDS = `
          ) as miscaptured
     from holds h
     left join ledger_rows r on r.account_id = h.account_id and r.seq = h.settled_seq
+                    and ${within('r.account_id')}
                     and r.type = case h.status when 'captured' then 'capture'
                           when 'released' then 'release' else 'hold_expire' end
-   where $1::text is null or h.account_id = $1
+   where ${within('h.account_id')}
    group by h.account_id`
 
-const REFUNDS = `
+const refundsOf = (within: Within) => `
   select f.account_id,
          count(*) filter (where f.amount > coalesce(-c.amount, 0)) as exceeding,
          sum(f.amount) as amount
     from (
       select account_id, charge_seq, sum(amount) as amount from refunds
-       where $1::text is null or account_id = $1
+       where ${within('account_id')}
        group by 1, 2) f
     left join ledger_rows c on c.account_id = f.account_id and c.seq = f.charge_seq
+                    and ${within('c.account_id')}
    group by f.account_id`
 
 const check = (name: string, expected: string, actual: string): string =>
@@ -128,9 +176,11 @@ const CHECKS = [
   check('nothing_below_zero', 'true', 'least(a.balance, a.held, a.debt, a.balance - a.held) >= 0'),
 ].join(',\n    ')
 
-const VERIFY = `
-  with rows as materialized (${ROWS}), sums as (${SUMS}), lots as (${LOTS}),
-  held as (${HOLDS}), refunded as (${REFUNDS}), found as (
+const verifyWithin = (within: Within) => `
+  with rows as materialized (${rowsOf(within)}), sums as (${SUMS}), lots as (${lotsOf(within)}),
+  held as (${holdsOf(within)}), refunded as (${refundsOf(within)}), owners as (
+    select account_id from sums union select account_id from lots
+    union select account_id from held union select account_id from refunded), found as (
     select a.id as account_id, c.name, c.expected, c.actual
       from accounts a
       left join sums s on s.account_id = a.id
@@ -139,14 +189,19 @@ const VERIFY = `
       left join refunded f on f.account_id = a.id
      cross join lateral (values
     ${CHECKS}) c (name, expected, actual)
-     where ($1::text is null or a.id = $1) and c.expected is distinct from c.actual
+     where ${within('a.id')} and c.expected is distinct from c.actual
     union all
-    select s.account_id, 'account_exists', 'true', 'false'
-      from sums s
-     where not exists (select from accounts a where a.id = s.account_id)
+    select o.account_id, 'account_exists', 'true', 'false'
+      from owners o
+     where not exists (select from accounts a where a.id = o.account_id)
      order by 1, 2
      limit $2)
-  select (select count(*) from accounts where $1::text is null or id = $1) as accounts,
+  select (select count(*) from accounts where ${within('id')}) as accounts,
          (select json_agg(json_build_object('accountId', account_id, 'check', name,
                                             'expected', expected, 'actual', actual))
             from found) as mismatches`
+
+const VERIFY_ONE = verifyWithin((id) => `${id} = $1`)
+const VERIFY_SLICE = verifyWithin(
+  (id) => `($1::text is null or ${id} > $1) and ($3::text is null or ${id} <= $3)`,
+)

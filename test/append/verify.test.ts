@@ -122,6 +122,54 @@ withGround('verify names every damage, and its account only', async (t, ground) 
   t.same((await verify(pool, 'a')).accounts, 1)
 })
 
+withGround('verify goes through the accounts in slices and misses no row', async (t, ground) => {
+  const { pool } = ground
+  for (const id of ['b', 'd', 'f', 'h', 'j']) await furnish(ground, id)
+  const slices = { sliceAccounts: 2 }
+  t.same(await verify(pool, null, slices), { accounts: 5, mismatches: [] })
+  await outside(ground, async (client) => {
+    await client.query('begin')
+    await client.query(`set local session_replication_role = 'replica'`)
+    // before the first id, between and at the ends of slices, after the last
+    for (const [from, to] of [
+      ['b', 'a'],
+      ['d', 'e'],
+      ['h', 'z'],
+    ]) {
+      await client.query('update transactions set account_id = $2 where account_id = $1', [
+        from,
+        to,
+      ])
+    }
+    await client.query(`update grants set account_id = 'g' where account_id = 'f'`)
+    const sliced = await verify(client as never, null, slices)
+    t.same(sliced, await verify(client as never, null), 'the slices change nothing')
+    t.equal(sliced.accounts, 5)
+    const lost = sliced.mismatches.filter(({ check }) => check === 'account_exists')
+    t.same(
+      lost.map(({ accountId }) => accountId),
+      ['a', 'e', 'g', 'z'],
+    )
+    t.notOk(sliced.mismatches.some(({ accountId }) => accountId === 'j'))
+    await client.query('rollback')
+  })
+})
+
+withGround('verify ends between two slices when it is told to', async (t, ground) => {
+  const { pool } = ground
+  for (const id of ['a', 'b', 'c']) await append({ ...ground, prefix: '' }, open(id, 1))
+  const abort = new AbortController()
+  let statements = 0
+  const query = (...args: Parameters<typeof pool.query>) => {
+    statements += 1
+    if (statements === 2) abort.abort(new Error('enough'))
+    return pool.query(...args)
+  }
+  const slices = { sliceAccounts: 1, signal: abort.signal }
+  await t.rejects(verify({ query } as never, null, slices), { message: 'enough' })
+  t.equal(statements, 2)
+})
+
 type Client = Parameters<Parameters<typeof outside>[1]>[0]
 
 async function dropChecks(client: Client, table: string): Promise<void> {
