@@ -107,7 +107,7 @@ const addUpkeepJobs = (jobs: Jobs, upkeep: Upkeep): void => {
     name: 'ledger.sweep',
     cron: '* * * * *',
     timeoutMs: 50_000,
-    run: async () => `${await upkeep.sweep()} accounts settled`,
+    run: async (signal) => `${await upkeep.sweep(signal)} accounts settled`,
   })
   jobs.add({
     name: 'ledger.pending',

@@ -6,15 +6,20 @@ import type { Ledger } from './ledger.js'
 import type { Operation, Outcome, Request, TransferPart } from './model.js'
 import type { LedgerReads } from './reads.js'
 
-/** What one run takes on; the next run comes soon. */
 const SWEEP_ACCOUNTS = 1000
+const MAX_SWEEP_PAGES = 1000
+/** What one run takes on; the next run comes soon. */
 const PENDING_ROWS = 200
 /** A failed attempt waits 2^n seconds, at most this long. */
 const MAX_RETRY_SECONDS = 3600
 
 export type Upkeep = {
-  /** Writes the expiry of lots and holds that are due; returns how many accounts it settled. */
-  sweep(): Promise<number>
+  /**
+   * Writes the expiry of lots and holds that are due, page by page until nothing is; returns how
+   * many accounts it settled. It ends after its page when `signal` is aborted. Throws the first
+   * failure, after it has settled what else it could.
+   */
+  sweep(signal?: AbortSignal): Promise<number>
   /** Credits the other side of a transfer whose debit is row `fromSeq`. Safe to repeat. */
   finishTransfer(from: string, fromSeq: number): Promise<Outcome | null>
   /** Finishes work that a crash left behind; returns how many pieces it finished. */
@@ -27,6 +32,8 @@ export type UpkeepDeps = {
   readonly reads: Pick<LedgerReads, 'dueAccounts'>
   /** A piece of work failed and will be tried again. */
   onFault(error: unknown, work: { accountId: string; id: string }): void
+  /** The accounts of one page of a sweep, which are settled at once. */
+  readonly sweepAccounts?: number
 }
 
 type Transfer = {
@@ -39,17 +46,31 @@ type Transfer = {
 type Work = { readonly account_id: string; readonly id: string; readonly payload: Transfer }
 
 /** What time and crashes leave to do. Every piece may run twice, on any number of instances. */
-export function createUpkeep({ pool, ledger, reads, onFault }: UpkeepDeps): Upkeep {
-  async function sweep(): Promise<number> {
-    const due = await reads.dueAccounts(SWEEP_ACCOUNTS)
-    const settling = due.map((accountId) => {
-      const request = { ...systemRequest(accountId, newKey()), digest: digestOf('sweep') }
-      return ledger.submit({ ...request, kind: 'sweep' })
-    })
-    const results = await Promise.allSettled(settling)
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed) throw failed.reason
-    return due.length
+export function createUpkeep(deps: UpkeepDeps): Upkeep {
+  const { pool, ledger, reads, onFault, sweepAccounts = SWEEP_ACCOUNTS } = deps
+
+  async function sweep(signal?: AbortSignal): Promise<number> {
+    const failures: unknown[] = []
+    let settled = 0
+    let before = new Set<string>()
+    for (let page = 0; page < MAX_SWEEP_PAGES && !signal?.aborted; page += 1) {
+      const due = await reads.dueAccounts(sweepAccounts)
+      // what is still due after it was settled would be due for ever
+      if (due.every((accountId) => before.has(accountId))) break
+      const results = await Promise.allSettled(due.map(settle))
+      for (const result of results) {
+        if (result.status === 'fulfilled') settled += 1
+        else if (failures.length === 0) failures.push(result.reason)
+      }
+      before = new Set(due)
+    }
+    if (failures.length > 0) throw failures[0]
+    return settled
+  }
+
+  const settle = (accountId: string): Promise<Outcome> => {
+    const request = { ...systemRequest(accountId, newKey()), digest: digestOf('sweep') }
+    return ledger.submit({ ...request, kind: 'sweep' })
   }
 
   async function finishTransfer(from: string, fromSeq: number): Promise<Outcome | null> {

@@ -118,3 +118,65 @@ withBank(
     t.equal(await bank.upkeep.sweep(), 0, 'and then there is nothing left')
   },
 )
+
+async function openDue(bank: Bank, ids: readonly string[]): Promise<void> {
+  const soonMs = bank.ledger.now() + 300
+  await Promise.all(
+    ids.map(async (id) => {
+      await bank.does(id, { kind: 'open', signupBonus: 0 })
+      // two lots each: a page of lots is then fewer accounts than its limit
+      await bank.does(id, grantOf(3, { expiresAtMs: soonMs }))
+      await bank.does(id, grantOf(4, { expiresAtMs: soonMs }))
+    }),
+  )
+  await until(bank.ledger, soonMs + 50)
+}
+
+const TEN = Array.from({ length: 10 }, (_, i) => `due-${i}`)
+
+withBank('one sweep settles all that is due, page after page', async (t, bank) => {
+  await openDue(bank, TEN)
+  const pages: number[] = []
+  const dueAccounts = async (limit: number) => {
+    const due = await bank.reads.dueAccounts(limit)
+    pages.push(due.length)
+    return due
+  }
+  const { sweep } = createUpkeep({
+    ...bank,
+    onFault() {},
+    reads: { dueAccounts },
+    sweepAccounts: 4,
+  })
+  t.equal(await sweep(), 10)
+  t.ok(
+    pages.every((length) => length <= 4),
+    `pages of ${pages}`,
+  )
+  t.same(await bank.reads.dueAccounts(100), [])
+})
+
+withBank('a sweep ends after its page when it is told to', async (t, bank) => {
+  await openDue(bank, TEN)
+  const abort = new AbortController()
+  const submit: typeof bank.ledger.submit = (operation) => {
+    abort.abort()
+    return bank.ledger.submit(operation)
+  }
+  const upkeep = createUpkeep({ ...bank, onFault() {}, ledger: { submit }, sweepAccounts: 4 })
+  const settled = await upkeep.sweep(abort.signal)
+  t.ok(settled > 0 && settled <= 4, `${settled} settled`)
+  t.equal((await bank.reads.dueAccounts(100)).length, 10 - settled)
+})
+
+withBank('an account that can not be settled holds up no other, nor the sweep', async (t, bank) => {
+  await openDue(bank, TEN)
+  const submit: typeof bank.ledger.submit = async (operation) => {
+    if (operation.accountId === 'due-3') throw new Error('not this one')
+    return bank.ledger.submit(operation)
+  }
+  const upkeep = createUpkeep({ ...bank, onFault() {}, ledger: { submit }, sweepAccounts: 4 })
+  await t.rejects(upkeep.sweep(), { message: 'not this one' })
+  t.same(await bank.reads.dueAccounts(100), ['due-3'])
+  t.equal(await bank.upkeep.sweep(), 1)
+})
