@@ -1,19 +1,19 @@
 #!/usr/bin/env node
 import { randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs, runMain } from 'citty'
 import { createKey } from './admin/api-keys.js'
-import { openForCommand } from './compose-databases.js'
+import { withDatabase, withLedger } from './compose-command.js'
 import { type Config, describeConfig, loadConfig } from './config.js'
 import { migrateDown, migrateUp, migrationStatus } from './db/migrate.js'
-import type { Database } from './db/open.js'
 import { DatabaseSetupError } from './db/setup-error.js'
 import { explain } from './explain.js'
 import { SCOPES, type Scope } from './http/actor.js'
 import { verify } from './ledger/verify.js'
-import { createLog } from './log.js'
+import { CAMPAIGN_ARGS, campaignOf } from './operations/campaign.js'
 import { checkDatabase, type Finding } from './operations/check-database.js'
+import { countAccounts, describeReport, grantExisting } from './operations/grant-existing.js'
+import { createProgressBar } from './operations/progress-bar.js'
 import { resetDatabase } from './operations/reset-database.js'
 import { VERSION } from './version.js'
 
@@ -52,30 +52,6 @@ const refuseUnknown = (rawArgs: readonly string[], args: ArgsDef): void => {
     const name = arg.replace(/^--?(no-)?/, '').replace(/=.*/, '')
     const camel = name.replace(/-(\w)/g, (_match, letter: string) => letter.toUpperCase())
     if (!(camel in args) && !(name in args)) throw new DatabaseSetupError(`unknown option ${arg}`)
-  }
-}
-
-/** With the database, which the command alone may make when there is none yet. */
-const withDatabase = async <T>(
-  config: Config,
-  act: (db: Database) => Promise<T>,
-  options: { readonly mayCreate: boolean } = { mayCreate: false },
-): Promise<T> => {
-  const { url } = config.database
-  if (url === null && !options.mayCreate && !existsSync(join(config.dataDirectory, 'postgres'))) {
-    throw new DatabaseSetupError(
-      `DATABASE_URL is not set and there is no embedded database in ${config.dataDirectory} yet: ` +
-        'start creditd first, or run db:migrate',
-    )
-  }
-  const secrets = config.apiKey === null ? [] : [config.apiKey]
-  // standard output belongs to what the command says
-  const log = createLog({ level: 'warn', secrets, destination: process.stderr })
-  const { db, close } = await openForCommand(config, log)
-  try {
-    return await act(db)
-  } finally {
-    await close()
   }
 }
 
@@ -191,6 +167,29 @@ const reconcileCommand = command(
   },
 )
 
+const grantExistingCommand = command(
+  'Grant credits to every account there is, each once; exits with 1 if any failed',
+  {
+    ...CAMPAIGN_ARGS,
+    'dry-run': { type: 'boolean', description: 'Only tell what would be granted' },
+    json,
+  },
+  async ({ args, config }) => {
+    const campaign = campaignOf(args)
+    const isDryRun = args['dry-run'] === true
+    const report = await withLedger(config, async (db, ledger) => {
+      const { pool } = db
+      const total = await countAccounts(pool)
+      const bar = createProgressBar(process.stderr, { total, isShown: !args.json })
+      const onProgress = ({ accounts }: { accounts: number }) => bar.update(accounts)
+      const deps = { pool, ledger, isDryRun, onProgress }
+      return grantExisting(deps, campaign).finally(bar.stop)
+    })
+    show({ name: campaign.name, isDryRun, ...report }, describeReport(report, isDryRun), args.json)
+    return report.failed === 0
+  },
+)
+
 const createKeyCommand = command(
   'Make an API key; it is printed once and never again',
   {
@@ -228,6 +227,7 @@ const main = defineCommand({
     'db:down': downCommand,
     'db:reset': resetCommand,
     reconcile: reconcileCommand,
+    'grant-existing': grantExistingCommand,
     keys: defineCommand({
       meta: { description: 'API keys' },
       subCommands: { create: createKeyCommand },

@@ -78,9 +78,10 @@ const composeLedger = async (
   return { config, log, db, ...pools, ledger, reads, upkeep, jobs, ...time }
 }
 
-const openLedger = (
-  { db, ledgerDb, lanes }: Databases,
-  { config, log, onBatch }: CoreDeps,
+/** The ledger over the connections it is given. */
+export const openLedger = (
+  { db, ledgerDb, lanes }: Omit<Databases, 'maintenanceDb'>,
+  { config, log, onBatch }: Pick<CoreDeps, 'config' | 'log' | 'onBatch'>,
 ): Promise<Ledger> =>
   createLedger({
     pool: ledgerDb.pool,

@@ -34,11 +34,12 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-metrics': ['compose', 'http'],
   'compose-databases': ['config', 'db', ...FEATURES],
   compose: ['compose-databases', 'config', 'db', 'ledger', 'jobs'],
+  'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log'],
   'compose-app': ['compose', 'app', 'config', 'db', 'ledger', 'http', 'jobs', ...FEATURES],
   service: ['compose', 'compose-app', 'compose-metrics', 'config', 'drain', 'http', 'version'],
   server: ['service', 'config', 'explain', 'log', 'app', 'compose'],
   cli: [
-    ...['compose', 'compose-databases', 'config', 'explain', 'log', 'version', 'app'],
+    ...['compose', 'compose-command', 'config', 'explain', 'log', 'version', 'app'],
     ...['db', 'ledger', 'http', 'operations', ...FEATURES],
   ],
 }

@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { openLedger } from './compose.js'
+import { openForCommand } from './compose-databases.js'
+import type { Config } from './config.js'
+import type { Database } from './db/open.js'
+import { DatabaseSetupError } from './db/setup-error.js'
+import type { Ledger } from './ledger/ledger.js'
+import { createLog } from './log.js'
+
+/** Runs with the database, which the command alone may make when there is none yet. */
+export const withDatabase = async <T>(
+  config: Config,
+  act: (db: Database, log: Logger) => Promise<T>,
+  options: { readonly mayCreate: boolean } = { mayCreate: false },
+): Promise<T> => {
+  const { url } = config.database
+  if (url === null && !options.mayCreate && !existsSync(join(config.dataDirectory, 'postgres'))) {
+    throw new DatabaseSetupError(
+      `DATABASE_URL is not set and there is no embedded database in ${config.dataDirectory} yet: ` +
+        'start creditd first, or run db:migrate',
+    )
+  }
+  const secrets = config.apiKey === null ? [] : [config.apiKey]
+  // standard output belongs to what the command says
+  const log = createLog({ level: 'warn', secrets, destination: process.stderr })
+  const { db, close } = await openForCommand(config, log)
+  try {
+    return await act(db, log)
+  } finally {
+    await close()
+  }
+}
+
+/** A command has few connections: one for batches, one for reading. */
+const COMMAND_LANES = 1
+/** A command asks for a page at once, also where the service would rather turn callers away. */
+const LEAST_QUEUE_OPERATIONS = 1_000
+
+/** The same with a ledger over it, as any instance of the service has one. */
+export const withLedger = <T>(
+  config: Config,
+  act: (db: Database, ledger: Ledger) => Promise<T>,
+): Promise<T> =>
+  withDatabase(config, async (db, log) => {
+    const queueOperations = Math.max(config.ledger.queueOperations, LEAST_QUEUE_OPERATIONS)
+    const roomy = { ...config, ledger: { ...config.ledger, queueOperations } }
+    const databases = { db, ledgerDb: db, lanes: COMMAND_LANES }
+    const ledger = await openLedger(databases, { config: roomy, log })
+    try {
+      return await act(db, ledger)
+    } finally {
+      await ledger.close()
+    }
+  })
