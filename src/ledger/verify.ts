@@ -196,7 +196,7 @@ const verifyWithin = (within: Within) => `
      where not exists (select from accounts a where a.id = o.account_id)
      order by 1, 2
      limit $2)
-  select (select count(*) from accounts where ${within('id')}) as accounts,
+  select (select count(*)::int from accounts where ${within('id')}) as accounts,
          (select json_agg(json_build_object('accountId', account_id, 'check', name,
                                             'expected', expected, 'actual', actual))
             from found) as mismatches`
