@@ -1,5 +1,5 @@
 import type { Footprint } from './footprint.js'
-import type { Round, SegmentName } from './segments.js'
+import type { Round, Sample, SegmentName } from './segments.js'
 import { type Spread, spreadOf } from './statistics.js'
 
 type Common = {
@@ -68,6 +68,8 @@ export type Verdict = 'goal' | 'floor' | 'below floor'
 export type Result = {
   readonly measure: Measure
   readonly value: Spread
+  /** The same ratio by CPU time of all processes: what it would be if only that counted. */
+  readonly byCpu: number | null
   readonly verdict: Verdict
 }
 
@@ -83,13 +85,29 @@ export function judge(
         ? rounds.map((round) => ratioOf(round, measure))
         : [footprint?.[measure.of] ?? Number.NaN]
     const value = spreadOf(values.filter(Number.isFinite))
-    return { measure, value, verdict: verdictOf(measure, value.median) }
+    return {
+      measure,
+      value,
+      byCpu: cpuRatioOf(rounds, measure),
+      verdict: verdictOf(measure, value.median),
+    }
   })
 }
 
 function ratioOf(round: Round, { of, over, by }: RatioMeasure): number {
   return (round[of]?.[by] ?? Number.NaN) / (round[over]?.[by] ?? Number.NaN)
 }
+
+function cpuRatioOf(rounds: readonly Round[], measure: Measure): number | null {
+  if (measure.kind !== 'ratio' || measure.by !== 'rate') return null
+  const { of, over } = measure
+  const ratios = rounds.map((round) => cpuOf(round[over]) / cpuOf(round[of]))
+  return spreadOf(ratios.filter(Number.isFinite)).median
+}
+
+/** NaN of nothing: then there is no ratio. */
+const cpuOf = (sample: Sample | undefined): number =>
+  sample ? sample.cpuUs.service + sample.cpuUs.postgres + sample.cpuUs.generator : Number.NaN
 
 /** What could not be measured is below the floor. */
 export function verdictOf(measure: Measure, value: number): Verdict {

@@ -26,7 +26,7 @@ export type Report = {
 export const render = (report: Report): string =>
   [
     table(
-      ['measure', '', 'ratio', 'min–max', 'floor', 'goal', 'verdict'],
+      ['measure', '', 'ratio', 'min–max', 'by CPU', 'floor', 'goal', 'verdict'],
       report.results.map(resultRow),
     ),
     table(
@@ -49,9 +49,11 @@ export const render = (report: Report): string =>
     machineLines(report),
   ].join('\n\n')
 
-function resultRow({ measure, value, verdict }: Result): string[] {
+function resultRow({ measure, value, byCpu, verdict }: Result): string[] {
   const { id, title, floor, goal } = measure
-  return [id, title, figure(value.median), range(value), figure(floor), figure(goal), verdict]
+  const cpu = byCpu === null ? '' : figure(byCpu)
+  const marks = [figure(floor), figure(goal), verdict]
+  return [id, title, figure(value.median), range(value), cpu, ...marks]
 }
 
 const range = ({ min, max }: Spread): string =>
