@@ -146,6 +146,7 @@ type Detail = {
 }
 
 function detailsOf(row: Row): Partial<Transaction> {
+  if (row.type === 'charge' && row.detail === null) return {}
   const { accountId, seq, type } = row
   const detail: Detail = row.detail ?? {}
   const grantSeq = MAKES_GRANT.has(type) && row.amount > 0 ? seq : detail.grantSeq

@@ -110,11 +110,17 @@ export function knownFrom(request: LoadRequest, reply: LoadReply): Map<string, K
   return known
 }
 
-export const emptyContext = (): Context => ({
-  charges: new Map(),
-  settledHolds: new Map(),
-  lots: new Map(),
-})
+/** Most operations need none: one map serves all of them, and nothing is ever put into it. */
+const NONE = new Map<number, never>()
+const EMPTY: Context = { charges: NONE, settledHolds: NONE, lots: NONE }
+
+export const emptyContext = (): Context => EMPTY
+
+/** A map that has something in it is always the account's own. */
+const ownCopy = <V>(map: ReadonlyMap<number, V>): Map<number, V> =>
+  map.size === 0 ? NONE : new Map(map)
+const put = <V>(map: Map<number, V>, seq: number, value: V): Map<number, V> =>
+  map.size === 0 ? new Map([[seq, value]]) : map.set(seq, value)
 
 /** Decides the entries in their order, each on the state the one before it left. */
 export function planBatch<E extends Entry>(
@@ -160,9 +166,9 @@ type AccountPlan<E extends Entry> = {
 function startAccount<E extends Entry>(known: KnownAccount): AccountPlan<E> {
   const { charges, settledHolds, lots } = known.context
   const context = {
-    charges: new Map(charges),
-    settledHolds: new Map(settledHolds),
-    lots: new Map(lots),
+    charges: ownCopy(charges),
+    settledHolds: ownCopy(settledHolds),
+    lots: ownCopy(lots),
   }
   const empty = { keys: new Set<string>(), decided: [], changes: [], answers: [] }
   return { known, state: known.state, context, ...empty }
@@ -188,15 +194,20 @@ function replay(row: Row, operation: Operation, state: AccountState): Answer {
   return { error: new AppError('idempotency_key_reused', message) }
 }
 
-/** Later operations of the batch see what this one changed. */
+/** Later operations of the batch see what this one changed; live lots they find in the state. */
 function follow(context: MutableContext, changes: Changes): void {
-  for (const lot of changes.lots) context.lots.set(lot.grantSeq, lot)
+  for (const lot of changes.lots) {
+    if (lot.remaining === 0) context.lots = put(context.lots, lot.grantSeq, lot)
+  }
   for (const hold of changes.holds) {
-    if (hold.status !== 'active') context.settledHolds.set(hold.holdSeq, hold)
+    if (hold.status === 'active') continue
+    context.settledHolds = put(context.settledHolds, hold.holdSeq, hold)
   }
   for (const { chargeSeq, amount } of changes.refunds) {
     const charge = context.charges.get(chargeSeq)
-    if (charge) context.charges.set(chargeSeq, { ...charge, refunded: charge.refunded + amount })
+    if (!charge) continue
+    const refunded = charge.refunded + amount
+    context.charges = put(context.charges, chargeSeq, { ...charge, refunded })
   }
 }
 

@@ -31,12 +31,23 @@ export type Charges = {
 }
 
 export function createCharges({ ledger, catalogue }: ChargesDeps): Charges {
-  const prepareCharge: Charges['prepareCharge'] = async (caller, accountId, body) => ({
-    ...requestOf(caller, { kind: 'charge', accountId, body, metadata: body.metadata }),
-    kind: 'charge',
-    action: body.action ?? null,
-    quote: await quoteOf(catalogue, body),
-  })
+  const prepareCharge: Charges['prepareCharge'] = (caller, accountId, body) => {
+    const ask = { kind: 'charge', accountId, body, metadata: body.metadata } as const
+    const { key, digest, actor, requestId, metadata } = requestOf(caller, ask)
+    const chargeAt = (quote: Quote) => ({
+      accountId,
+      key,
+      digest,
+      actor,
+      requestId,
+      metadata,
+      kind: ask.kind,
+      action: body.action ?? null,
+      quote,
+    })
+    const quote = quoteOf(catalogue, body)
+    return quote instanceof Promise ? quote.then(chargeAt) : chargeAt(quote)
+  }
 
   const prepareRefund: Charges['prepareRefund'] = (caller, accountId, body) => {
     const charge = decodeId('txn', body.transactionId)
@@ -55,12 +66,18 @@ export function createCharges({ ledger, catalogue }: ChargesDeps): Charges {
   return {
     prepareCharge,
     prepareRefund,
-    async charge(caller, accountId, { dryRun: _, ...body }) {
-      return write(ledger, await prepareCharge(caller, accountId, body))
+    // on the way of every charge: a promise or a copy too many shows in the load it can bear
+    charge(caller, accountId, body) {
+      const asked = body.dryRun === undefined ? body : withoutDryRun(body)
+      const prepared = prepareCharge(caller, accountId, asked)
+      return prepared instanceof Promise
+        ? prepared.then((operation) => write(ledger, operation))
+        : write(ledger, prepared)
     },
-    async estimate(caller, accountId, { dryRun: _, ...body }) {
+    async estimate(caller, accountId, body) {
       const anonymous = { ...caller, idempotencyKey: null }
-      const { row } = await ledger.preview(await prepareCharge(anonymous, accountId, body))
+      const operation = await prepareCharge(anonymous, accountId, withoutDryRun(body))
+      const { row } = await ledger.preview(operation)
       if (row === null) throw new Error('a charge was decided without a row')
       const { action, amount, balanceBefore, balanceAfter, grants } = transactionOf(row)
       return { dryRun: true, accountId, action, amount, balanceBefore, balanceAfter, grants }
@@ -71,11 +88,13 @@ export function createCharges({ ledger, catalogue }: ChargesDeps): Charges {
   }
 }
 
+const withoutDryRun = ({ dryRun: _, ...body }: ChargeBody): Omit<ChargeBody, 'dryRun'> => body
+
 /** The price of a cost: the amount as it stands, or the price list's word as of now. */
-export async function quoteOf(
+export function quoteOf(
   catalogue: Pick<Catalogue, 'quoteFor'>,
   { amount, action, quantity = 1, variables = {} }: Cost,
-): Promise<Quote> {
+): Quote | Promise<Quote> {
   if (amount !== undefined) {
     const priced = { amount, detail: null }
     return () => priced
