@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { callerOf, markReplay } from '../../http/once.js'
 import { contract } from '../../http/route.js'
 import { accountParams } from '../../http/schema.js'
+import { spendingErrors } from '../spending-errors.js'
 import { transaction } from '../transaction.js'
 import { chargeBody, estimate, refundBody } from './schema.js'
 import type { Charges } from './service.js'
@@ -33,17 +34,7 @@ const createCharge = contract({
   config: {
     access: 'credits:write',
     audit: { action: 'charge', record: 'ledger' },
-    errors: [
-      'account_not_found',
-      'action_not_found',
-      'insufficient_credits',
-      'membership_required',
-      'account_frozen',
-      'account_closed',
-      'missing_variable',
-      'formula_error',
-      'limit_exceeded',
-    ],
+    errors: spendingErrors,
   },
   schema: {
     operationId: 'createCharge',

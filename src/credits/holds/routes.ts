@@ -3,6 +3,7 @@ import { callerOf, markReplay } from '../../http/once.js'
 import { decodeCursor, isSeq } from '../../http/page.js'
 import { contract } from '../../http/route.js'
 import { accountParams } from '../../http/schema.js'
+import { spendingErrors } from '../spending-errors.js'
 import { transaction } from '../transaction.js'
 import * as schema from './schema.js'
 import type { Holds } from './service.js'
@@ -54,17 +55,7 @@ const createHold = contract({
   config: {
     access: 'credits:write',
     audit: { action: 'hold', record: 'ledger' },
-    errors: [
-      'account_not_found',
-      'action_not_found',
-      'insufficient_credits',
-      'membership_required',
-      'account_frozen',
-      'account_closed',
-      'missing_variable',
-      'formula_error',
-      'limit_exceeded',
-    ],
+    errors: spendingErrors,
   },
   schema: {
     operationId: 'createHold',
