@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findKey } from './admin/api-keys.js'
 import { createAuditReader } from './admin/audit-reader.js'
+import { createAuditRetention } from './admin/audit-retention.js'
 import { type AuditWriter, createAuditWriter } from './admin/audit-writer.js'
 import { createKeys } from './admin/keys.js'
 import type { Admin } from './admin/routes.js'
@@ -141,10 +142,25 @@ const composeReconcile = (core: Core, metrics: Metrics): Admin['reconcile'] => {
 }
 
 const addJobs = (
-  { jobs, log, now }: Core,
+  { jobs, log, now, db, config }: Core,
   records: IdempotencyRecords,
   reconcile: Admin['reconcile'],
 ): void => {
+  const deleteOldEntries = createAuditRetention({
+    orm: db.orm,
+    now,
+    keptDays: config.auditRetentionDays,
+  })
+  jobs.add({
+    name: 'audit.cleanup',
+    cron: '29 3 * * *',
+    timeoutMs: 10 * 60_000,
+    async run(signal) {
+      const outcome = `${await deleteOldEntries(signal)} entries of the audit log deleted`
+      log.info(outcome)
+      return outcome
+    },
+  })
   jobs.add({
     name: 'idempotency.cleanup',
     cron: '23 3 * * *',

@@ -37,6 +37,8 @@ export type Config = {
   readonly isProduction: boolean
   readonly signupBonusCredits: number
   readonly idempotencyTtlSeconds: number
+  /** How long the audit log keeps its entries; 0: for ever. */
+  readonly auditRetentionDays: number
   readonly ledger: {
     readonly lanes: number
     readonly batchOperations: number
@@ -98,6 +100,7 @@ const fromSettings = (settings: Settings): Config => {
     isProduction,
     signupBonusCredits: settings.SIGNUP_BONUS,
     idempotencyTtlSeconds: settings.IDEMPOTENCY_TTL_SECONDS,
+    auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
     ledger: {
       lanes: settings.LEDGER_LANES,
       batchOperations: settings.LEDGER_BATCH_LIMIT,

@@ -162,6 +162,10 @@ export const SETTINGS = {
     whole(60, YEAR_SECONDS).default(86_400),
     'How long the keys of writes outside the ledger are remembered',
   ),
+  AUDIT_RETENTION_DAYS: setting(
+    whole(0, 36_500).default(400),
+    'Days that refusals and acts stay in the audit log; 0 keeps them for ever',
+  ),
   LEDGER_LANES: setting(whole(1, 64).default(2), 'Batches in flight at once'),
   LEDGER_BATCH_LIMIT: setting(whole(1, 1_000).default(200), 'Most operations in one batch'),
   LEDGER_QUEUE_LIMIT: setting(

@@ -31,6 +31,7 @@ t.test('nothing set is a valid configuration', async (t) => {
     apiKeyPrefix: 'ck_test_',
     signupBonusCredits: 0,
     idempotencyTtlSeconds: 86_400,
+    auditRetentionDays: 400,
   })
   t.equal(config.dataDirectory, join(process.cwd(), 'data'))
 })
@@ -57,6 +58,7 @@ const REFUSED: Record<string, readonly string[]> = {
   REQUEST_TIMEOUT_MS: ['0', '99', 'Infinity'],
   SIGNUP_BONUS: ['-1', '1.5', '9007199254740992', '99999999999999999999'],
   IDEMPOTENCY_TTL_SECONDS: ['59', '1d'],
+  AUDIT_RETENTION_DAYS: ['-1', '36501', '1y'],
   DATABASE_POOL_SIZE: ['0', '1', '1001'],
   DATABASE_SCHEMA: ['Prod', 'a-b', '1a', 'pg_toast', 'a b', 'x'.repeat(64), 'information_schema'],
   DATABASE_URL: [
