@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
 import type { Operation } from '../../src/ledger/model.js'
 import { decide } from '../../src/ledger/rules.js'
@@ -14,13 +15,17 @@ const SILENT: ReadonlySet<Operation['kind']> = new Set([
   'sweep',
 ])
 
-/** Silent operations may stand anywhere between the others: so many orders are looked at. */
-const MAX_ORDERS = 100
+/** Silent ones that say nothing but their kind: any of them stands for any other. */
+const ALIKE: ReadonlySet<Operation['kind']> = new Set(['freeze', 'unfreeze', 'sweep'])
+
+/** Far more than any run has met; beyond it the search says so instead of leaving orders out. */
+const MAX_PLACES = 20_000
 
 /**
  * Plays a write again through the rules, one operation at a time, from the books before it: gives
- * the books between the operations, those of every order that leads to what was written. None:
- * no order of what was asked does. `asked` is all that was asked of the account so far.
+ * all that the books may have been between the operations and after the last, over every order
+ * that leads to what was written. None: no order of what was asked does. `asked` is all that was
+ * asked of the account so far.
  */
 export function explain(write: Write, asked: readonly Operation[]): readonly Books[] {
   const keyed = write.changes.rows.flatMap((row) => {
@@ -29,38 +34,73 @@ export function explain(write: Write, asked: readonly Operation[]): readonly Boo
     return [found]
   })
   if (!keyed.every((operation) => operation !== undefined)) return []
-  const silent = asked.filter(({ kind }) => SILENT.has(kind))
-  const found: Found = { orders: 0, between: [] }
-  search({ write, found, path: [], books: write.before }, keyed as Operation[], silent)
-  return found.between
+  const silent = inGroups(asked.filter(({ kind }) => SILENT.has(kind)))
+  const search: Search = { write, seen: new Map(), places: 0, found: [] }
+  leads(search, { keyed: keyed as Operation[], silent, books: write.before })
+  return search.found
 }
 
-type Found = { orders: number; readonly between: Books[] }
+/** Those that are alike together. */
+function inGroups(operations: readonly Operation[]): Operation[][] {
+  const groups = new Map<Operation | Operation['kind'], Operation[]>()
+  for (const operation of operations) {
+    const name = ALIKE.has(operation.kind) ? operation.kind : operation
+    groups.set(name, [...(groups.get(name) ?? []), operation])
+  }
+  return [...groups.values()]
+}
 
-type Place = {
+type Search = {
   readonly write: Write
-  readonly found: Found
-  readonly path: readonly Books[]
+  readonly seen: Map<string, Visited[]>
+  places: number
+  readonly found: Books[]
+}
+
+type Visited = { readonly books: Books; readonly isOnTheWay: boolean }
+
+/** The books at one point of an order, and what has not been played yet. */
+type Place = {
+  readonly keyed: readonly Operation[]
+  /** In groups of those that are alike. */
+  readonly silent: readonly (readonly Operation[])[]
   readonly books: Books
 }
 
-function search(place: Place, keyed: readonly Operation[], silent: readonly Operation[]): void {
-  const { write, found, path, books } = place
+/**
+ * Whether what is left leads on from here to what was written. Many orders meet in the same place:
+ * it is gone on from once, else there were more orders than can be looked at.
+ */
+function leads(search: Search, place: Place): boolean {
+  const { keyed, silent, books } = place
+  const name = [keyed.length, ...silent.map((alike) => alike.length)].join(' ')
+  const seen = search.seen.get(name) ?? []
+  const known = seen.find((other) => isDeepStrictEqual(other.books, books))
+  if (known) return known.isOnTheWay
+  search.places += 1
+  assert.ok(search.places <= MAX_PLACES, 'too many orders to look at: nothing can be said')
+  const isOnTheWay = goOn(search, place)
+  search.seen.set(name, [...(search.seen.get(name) ?? []), { books, isOnTheWay }])
+  if (isOnTheWay && books !== search.write.before) search.found.push(books)
+  return isOnTheWay
+}
+
+function goOn(search: Search, { keyed, silent, books }: Place): boolean {
+  const { write } = search
   const left = (write.after.state?.version ?? 0) - (books.state?.version ?? 0)
-  if (left === 0 && isDeepStrictEqual(books, write.after)) {
-    found.orders += 1
-    found.between.push(...path)
-  }
-  if (left === 0 || found.orders >= MAX_ORDERS) return
-  const [next, ...others] = keyed
-  const choices = left > keyed.length ? [next, ...silent] : [next]
-  for (const operation of choices) {
+  if (left === 0) return isDeepStrictEqual(books, write.after)
+  let isOnTheWay = false
+  const tryOne = (operation: Operation | undefined, rest: Omit<Place, 'books'>) => {
     const after = operation && stepOf(write, books, operation)
-    if (!after) continue
-    const rest = operation === next ? others : keyed
-    const unused = silent.filter((other) => other !== operation)
-    search({ write, found, path: [...path, after], books: after }, rest, unused)
+    if (after && leads(search, { ...rest, books: after })) isOnTheWay = true
   }
+  const [next, ...others] = keyed
+  tryOne(next, { keyed: others, silent })
+  if (left <= keyed.length) return isOnTheWay
+  for (const [index, [operation, ...alike]] of silent.entries()) {
+    tryOne(operation, { keyed, silent: silent.with(index, alike) })
+  }
+  return isOnTheWay
 }
 
 /** The books after one operation; null when it is refused, writes nothing or other rows. */
