@@ -1,7 +1,6 @@
 import { and, desc, eq, gt, isNull, ne, or, sql } from 'drizzle-orm'
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import type { Database } from '../db/open.js'
-import { inTransaction } from '../db/transaction.js'
+import { type Beside, inTransaction, type Transaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import type { Scope } from '../http/actor.js'
 import { encodeCursor, type Page } from '../http/page.js'
@@ -33,35 +32,37 @@ export type KeysDeps = {
 export type KeyPosition = readonly [createdAtMs: number, id: string]
 
 export type Keys = {
-  /** Makes a key; the reply alone ever holds it. Throws `limit_exceeded`. */
-  create(body: ApiKeyBody): Promise<NewApiKey>
+  /**
+   * Makes a key; the reply alone ever holds it. `beside` joins its transaction. Throws
+   * `limit_exceeded`, and `outcome_unknown` when the key may have been made.
+   */
+  create(body: ApiKeyBody, beside: Beside<NewApiKey>): Promise<NewApiKey>
   /** Newest first, revoked ones too. */
   list(page: { after: KeyPosition | null; limit: number }): Promise<Page<ApiKey>>
   /**
    * Ends a key, here at once and in other instances within seconds. Throws `api_key_not_found`, and
-   * `last_admin_key` for the last one that could make another. Safe to repeat.
+   * `last_admin_key` for the last one that could make another. Safe to repeat. `beside` joins its
+   * transaction.
    */
-  revoke(id: string): Promise<ApiKey>
+  revoke(id: string, beside?: Beside<ApiKey>): Promise<ApiKey>
 }
 
 export function createKeys(deps: KeysDeps): Keys {
   const { db, now } = deps
   return {
-    async create({ name, scopes, expiresAt }) {
+    async create({ name, scopes, expiresAt }, beside) {
       const expiresAtMs = msOf(expiresAt)
       if (expiresAtMs !== null && expiresAtMs <= now()) {
         throw invalidField('expiresAt', 'Must lie in the future')
       }
-      const count = await db.orm.$count(apiKeys, isNull(apiKeys.revokedAt))
-      if (count >= MAX_KEYS) {
-        const message = `There are at most ${MAX_KEYS} API keys at once`
-        throw new AppError('limit_exceeded', message, { limit: MAX_KEYS })
-      }
       const wanted = { name, scopes: [...new Set(scopes)], prefix: deps.prefix, expiresAtMs }
-      const { id, key } = await createKey(db.orm, wanted, deps)
-      const [row] = await db.orm.select().from(apiKeys).where(eq(apiKeys.id, id))
-      if (!row) throw new Error(`the new key ${id} is not there`)
-      return { ...viewOf(row), key }
+      const act = async (tx: Transaction) => {
+        const made = await createWithin(tx, wanted, deps)
+        await beside(tx, made)
+        return made
+      }
+      // after a commit whose reply was lost, another attempt would make another key
+      return inTransaction(db, act, { deadlineMs: DEADLINE_MS, isRepeatable: false })
     },
 
     async list({ after, limit }) {
@@ -83,9 +84,13 @@ export function createKeys(deps: KeysDeps): Keys {
       return { items: items.map(viewOf), nextCursor: position }
     },
 
-    async revoke(id) {
-      const options = { deadlineMs: DEADLINE_MS, isRepeatable: true }
-      const row = await inTransaction(db, (tx) => revokeWithin(tx, id, deps), options)
+    async revoke(id, beside) {
+      const act = async (tx: Transaction) => {
+        const revoked = await revokeWithin(tx, id, deps)
+        await beside?.(tx, viewOf(revoked))
+        return revoked
+      }
+      const row = await inTransaction(db, act, { deadlineMs: DEADLINE_MS, isRepeatable: true })
       deps.forget(row.digest)
       return viewOf(row)
     },
@@ -94,8 +99,20 @@ export function createKeys(deps: KeysDeps): Keys {
 
 type KeyRow = typeof apiKeys.$inferSelect
 
+async function createWithin(tx: Transaction, wanted: NewKey, deps: KeysDeps): Promise<NewApiKey> {
+  const count = await tx.$count(apiKeys, isNull(apiKeys.revokedAt))
+  if (count >= MAX_KEYS) {
+    const message = `There are at most ${MAX_KEYS} API keys at once: revoke one first`
+    throw new AppError('limit_exceeded', message, { limit: MAX_KEYS })
+  }
+  const { id, key } = await createKey(tx, wanted, deps)
+  const [row] = await tx.select().from(apiKeys).where(eq(apiKeys.id, id))
+  if (!row) throw new Error(`the new key ${id} is not there`)
+  return { ...viewOf(row), key }
+}
+
 /** Revocations wait for one another, so that two of them can't take the last two admin keys. */
-async function revokeWithin(tx: NodePgDatabase, id: string, deps: KeysDeps): Promise<KeyRow> {
+async function revokeWithin(tx: Transaction, id: string, deps: KeysDeps): Promise<KeyRow> {
   await tx.execute(sql`lock table ${apiKeys} in share row exclusive mode`)
   const at = new Date(deps.now())
   const [row] = await tx.select().from(apiKeys).where(eq(apiKeys.id, id))

@@ -1,10 +1,12 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import type { Beside } from '../db/transaction.js'
 import type { Once } from '../http/once.js'
 import { decodeCursor } from '../http/page.js'
 import { contract } from '../http/route.js'
 import type { Verification } from '../ledger/verify.js'
 import type { AuditReader } from './audit-reader.js'
 import type { KeyPosition, Keys } from './keys.js'
+import type { ApiKey, NewApiKey } from './schema.js'
 import * as schema from './schema.js'
 
 const tags = ['Administration']
@@ -23,9 +25,15 @@ export const adminRoutes: FastifyPluginAsyncZod<AdminRoutesDeps> = async (app, d
   const { keys, audit, reconcile } = deps.admin
 
   app.post('/v1/api-keys', createApiKey, (request, reply) =>
-    once(request, reply, async () => ({ status: 201, body: await keys.create(request.body) }), {
-      isSecret: true,
-    }),
+    once<NewApiKey>(
+      request,
+      reply,
+      async (_caller, keep) => {
+        const beside: Beside<NewApiKey> = (tx, body) => keep(tx, { status: 201, body })
+        return { status: 201, body: await keys.create(request.body, beside) }
+      },
+      { isSecret: true },
+    ),
   )
 
   app.get('/v1/api-keys', listApiKeys, async ({ query }) => {
@@ -35,10 +43,10 @@ export const adminRoutes: FastifyPluginAsyncZod<AdminRoutesDeps> = async (app, d
   })
 
   app.delete('/v1/api-keys/:id', revokeApiKey, (request, reply) =>
-    once(request, reply, async () => ({
-      status: 200,
-      body: await keys.revoke(request.params.id),
-    })),
+    once<ApiKey>(request, reply, async (_caller, keep) => {
+      const beside: Beside<ApiKey> = (tx, body) => keep(tx, { status: 200, body })
+      return { status: 200, body: await keys.revoke(request.params.id, beside) }
+    }),
   )
 
   app.get('/v1/audit-log', listAuditLog, async ({ query }) => {

@@ -10,6 +10,9 @@ const MAX_PAUSE_MS = 5_000
 /** Drizzle on the one connection of a transaction. */
 export type Transaction = NodePgDatabase
 
+/** Writes something more in the transaction of a work whose result is known by then. */
+export type Beside<T> = (tx: Transaction, result: T) => Promise<void>
+
 export type RetryOptions = {
   /** How long all attempts together may take. */
   readonly deadlineMs: number

@@ -1,5 +1,6 @@
-import { and, eq, lte, sql } from 'drizzle-orm'
+import { and, eq, isNull, lte, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+import type { Beside } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { idempotencyRecords as records } from './tables.js'
 
@@ -32,23 +33,41 @@ export type Claimed = {
 export type Answer<T> = { readonly status: number; readonly body: T }
 export type Replayable<T> = Answer<T> & { readonly isReplay: boolean }
 
+/**
+ * Keeps the answer in the transaction of the work itself, so that a crash leaves both or neither.
+ * Throws when somebody else has taken the work over by then: the transaction must not commit.
+ */
+export type Keep<T> = Beside<Answer<T>>
+
+export type OnceOptions = {
+  readonly isSecret?: boolean
+  /** How long after an answer was kept it may be given to others: until what it says is in force. */
+  readonly inForceAfterMs?: number
+}
+
 export type IdempotencyRecords = {
   /**
    * Does `work` once under a key and gives its answer again to whoever repeats the call, in any
-   * process, also at the same time. A `work` that throws leaves nothing behind. Throws
+   * process, also at the same time. A `work` that throws leaves nothing behind. One that does not
+   * `keep` its answer may be done again after a crash, so that must be harmless. Throws
    * `idempotency_key_reused` for another request under the key, `secret_not_replayed` where the
    * answer held a secret, `outcome_unknown` when the first call takes too long.
    */
   once<T>(
     claimed: Claimed,
-    work: () => Promise<Answer<T>>,
-    options?: { readonly isSecret?: boolean },
+    work: (keep: Keep<T>) => Promise<Answer<T>>,
+    options?: OnceOptions,
   ): Promise<Replayable<T>>
   /** Deletes what has expired at `nowMs`; gives the count. Safe to repeat. */
   cleanUp(nowMs: number): Promise<number>
 }
 
-type Stored = { readonly status: number; readonly body?: unknown; readonly isSecret?: boolean }
+type Stored = {
+  readonly status: number
+  readonly body?: unknown
+  readonly isSecret?: boolean
+  readonly inForceAtMs?: number
+}
 
 /** The memory of writes that leave no ledger row, in `idempotency_records`. */
 export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyRecords {
@@ -71,15 +90,29 @@ export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyReco
     return won.length > 0
   }
 
-  async function settle(key: string, holder: string, stored: Stored): Promise<void> {
-    await orm
-      .update(records)
-      .set({ result: stored, expiresAt: at(now() + ttlMs) })
-      .where(and(eq(records.key, key), eq(records.claim, holder)))
+  const isOurs = (key: string, holder: string) =>
+    and(eq(records.key, key), eq(records.claim, holder))
+
+  /** False when the claim is somebody else's by now. */
+  async function settle(
+    on: NodePgDatabase,
+    [key, holder]: readonly [string, string],
+    { status, body }: Answer<unknown>,
+    { isSecret, inForceAfterMs }: OnceOptions,
+  ): Promise<boolean> {
+    const stored: Stored = {
+      status,
+      ...(isSecret ? { isSecret } : { body }),
+      ...(inForceAfterMs !== undefined && { inForceAtMs: now() + inForceAfterMs }),
+    }
+    const set = { result: stored, expiresAt: at(now() + ttlMs) }
+    const { rowCount } = await on.update(records).set(set).where(isOurs(key, holder))
+    return rowCount === 1
   }
 
+  /** An answer that was kept stays: its work may have been committed although its reply was lost. */
   async function abandon(key: string, holder: string): Promise<void> {
-    await orm.delete(records).where(and(eq(records.key, key), eq(records.claim, holder)))
+    await orm.delete(records).where(and(isOurs(key, holder), isNull(records.result)))
   }
 
   /** The first call's answer; null while it is under way or when its key came free. */
@@ -92,7 +125,8 @@ export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyReco
     if (row.digest !== digest) {
       throw new AppError('idempotency_key_reused', 'The key was used for another request')
     }
-    const { status, body, isSecret } = row.result as Stored
+    const { status, body, isSecret, inForceAtMs } = row.result as Stored
+    if (inForceAtMs !== undefined && now() < inForceAtMs) return null
     if (isSecret) {
       const message = 'The call was done; its reply held a secret, which is given only once'
       throw new AppError('secret_not_replayed', message)
@@ -103,8 +137,8 @@ export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyReco
   return {
     async once<T>(
       claimed: Claimed,
-      work: () => Promise<Answer<T>>,
-      options: { readonly isSecret?: boolean } = {},
+      work: (keep: Keep<T>) => Promise<Answer<T>>,
+      options: OnceOptions = {},
     ) {
       const holder = newId()
       const deadlineMs = now() + WAIT_MS
@@ -116,15 +150,18 @@ export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyReco
         await deps.sleep(pauseMs)
       }
       const { key } = claimed
-      const answer = await work().catch(async (error: unknown) => {
+      let isKept = false
+      const keep: Keep<T> = async (tx, answer) => {
+        isKept = await settle(tx, [key, holder], answer, options)
+        if (!isKept) throw stillUnderWay()
+      }
+      const answer = await work(keep).catch(async (error: unknown) => {
         // when this fails too, the lease frees the key
         await abandon(key, holder).catch(() => {})
         throw error
       })
-      const { status, body } = answer
-      const stored = options.isSecret ? { status, isSecret: true } : { status, body }
       // the work is done and is answered; a repeat after the lease does it again, harmlessly
-      await settle(key, holder, stored).catch(() => {})
+      if (!isKept) await settle(orm, [key, holder], answer, options).catch(() => {})
       return { ...answer, isReplay: false }
     },
 

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { actorName } from './actor.js'
-import type { Answer, IdempotencyRecords } from './idempotency.js'
+import type { Answer, IdempotencyRecords, Keep, OnceOptions } from './idempotency.js'
 import { parseIdempotencyKey } from './idempotency-key.js'
 
 /** What services are told of who calls. */
@@ -26,14 +26,17 @@ export function markReplay(request: FastifyRequest, reply: FastifyReply): void {
 
 /**
  * Does a write that leaves no ledger row once for its Idempotency-Key, sets the reply's status,
- * and gives the body to send. Without a key it is simply done.
+ * and gives the body to send. Without a key it is simply done. Work that would do harm when it is
+ * done again must `keep` its answer in its own transaction.
  */
 export type Once = <T>(
   request: FastifyRequest,
   reply: FastifyReply,
-  work: (caller: Caller) => Promise<Answer<T>>,
-  options?: { readonly isSecret?: boolean },
+  work: OnceWork<T>,
+  options?: OnceOptions,
 ) => Promise<T>
+
+export type OnceWork<T> = (caller: Caller, keep: Keep<T>) => Promise<Answer<T>>
 
 export type OnceDeps = {
   readonly records: IdempotencyRecords
@@ -43,10 +46,15 @@ export type OnceDeps = {
 
 /** Keys belong to the caller: another key of ours with the same text is another request. */
 export function createOnce({ records, digest }: OnceDeps): Once {
-  return async (request, reply, work, options) => {
+  return async <T>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: OnceWork<T>,
+    options?: OnceOptions,
+  ) => {
     const caller = callerOf(request)
     if (caller.idempotencyKey === null) {
-      const { status, body } = await work(caller)
+      const { status, body } = await work(caller, async () => {})
       reply.code(status)
       return body
     }
@@ -55,7 +63,7 @@ export function createOnce({ records, digest }: OnceDeps): Once {
       key: digest('once', caller.actor, caller.idempotencyKey),
       digest: digest(method, routeOptions.url ?? '', params ?? null, body ?? null),
     }
-    const answer = await records.once(claimed, () => work(caller), options)
+    const answer = await records.once<T>(claimed, (keep) => work(caller, keep), options)
     if (answer.isReplay) markReplay(request, reply)
     reply.code(answer.status)
     return answer.body

@@ -1,3 +1,4 @@
+import type { Beside } from '../../db/transaction.js'
 import { AppError } from '../../errors.js'
 import type { Priced, Quote } from '../../ledger/model.js'
 import { parseFormula } from './formula.js'
@@ -22,6 +23,9 @@ import type { PriceStore } from './store.js'
 
 /** Timers may come a millisecond early. */
 const MARGIN_MS = 5
+
+/** A change is in force everywhere this long after its commit. */
+export const IN_FORCE_AFTER_MS = CATALOGUE_LEASE_MS + MARGIN_MS
 
 export type CatalogueDeps = {
   readonly store: PriceStore
@@ -55,25 +59,26 @@ export type Catalogue = {
   getPrice(action: string): Promise<Price>
   /**
    * Sets the price of an action. When it answers, all instances use it. Throws `formula_error`,
-   * `invalid_request` for a tier that does not exist, `limit_exceeded`. Safe to repeat.
+   * `invalid_request` for a tier that does not exist, `limit_exceeded`. Safe to repeat. `beside`
+   * joins the transaction, here and below.
    */
-  putPrice(action: string, terms: PriceTerms): Promise<Price>
+  putPrice(action: string, terms: PriceTerms, beside?: Beside<Price>): Promise<Price>
   /** Takes an action out of the list, in all instances; throws `action_not_found`. */
-  deletePrice(action: string): Promise<Price>
+  deletePrice(action: string, beside?: Beside<Price>): Promise<Price>
   /** By level. */
   listTiers(): Promise<readonly Tier[]>
   /**
    * Replaces all tiers, in all instances; throws `tier_in_use` when a price names one that would
    * go. Accounts keep the name of a tier that went: it counts as no membership. Safe to repeat.
    */
-  putTiers(tiers: readonly Tier[]): Promise<readonly Tier[]>
+  putTiers(tiers: readonly Tier[], beside?: Beside<readonly Tier[]>): Promise<readonly Tier[]>
   hasTier(id: string): Promise<boolean>
 }
 
 /** The price list and the tiers, exact across instances. */
 export function createCatalogue({ store, now, sleep }: CatalogueDeps): Catalogue {
   const current = createSnapshots(store, now)
-  const outliveLists = () => sleep(CATALOGUE_LEASE_MS + MARGIN_MS)
+  const outliveLists = () => sleep(IN_FORCE_AFTER_MS)
   return {
     async quoteFor(request) {
       const list = await current()
@@ -90,23 +95,24 @@ export function createCatalogue({ store, now, sleep }: CatalogueDeps): Catalogue
       if (!found) throw unknownAction(action)
       return found.price
     },
-    async putPrice(action, terms) {
+    async putPrice(action, terms, beside) {
       if (terms.formula !== null) parseFormula(terms.formula)
-      const price = await store.put(action, terms)
+      const price = await store.put(action, terms, beside)
       await outliveLists()
       return price
     },
-    async deletePrice(action) {
-      const removed = await store.remove(action)
+    async deletePrice(action, beside) {
+      const removed = await store.remove(action, beside)
       if (removed === null) throw unknownAction(action)
       await outliveLists()
       return removed
     },
     listTiers: async () => (await current()).tiers,
-    async putTiers(tiers) {
-      await store.replaceTiers(tiers)
+    async putTiers(tiers, beside) {
+      const ordered = createPriceList([], tiers, null).tiers
+      await store.replaceTiers(ordered, beside)
       await outliveLists()
-      return createPriceList([], tiers, null).tiers
+      return ordered
     },
     hasTier: async (id) => (await current()).levels.has(id),
   }

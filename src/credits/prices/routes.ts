@@ -1,9 +1,11 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import type { Beside } from '../../db/transaction.js'
+import type { Answer, Keep } from '../../http/idempotency.js'
 import type { Once } from '../../http/once.js'
 import { decodeCursor, isText, pageOf } from '../../http/page.js'
 import { contract } from '../../http/route.js'
 import { isoOf } from '../../http/schema.js'
-import type { Catalogue } from './catalogue.js'
+import { type Catalogue, IN_FORCE_AFTER_MS } from './catalogue.js'
 import type { Price, PriceTerms } from './price-list.js'
 import * as schema from './schema.js'
 
@@ -24,19 +26,38 @@ export const priceRoutes: FastifyPluginAsyncZod<PriceRoutesDeps> = async (app, d
   )
 
   app.put('/v1/prices/:action', setPrice, (request, reply) =>
-    once(request, reply, async () => {
-      const price = await catalogue.putPrice(request.params.action, termsOf(request.body))
-      return { status: 200, body: toReply(price) }
-    }),
+    once<schema.PriceReply>(
+      request,
+      reply,
+      async (_caller, keep) => {
+        const { params, body } = request
+        const price = await catalogue.putPrice(params.action, termsOf(body), besideOf(keep))
+        return answerOf(price)
+      },
+      { inForceAfterMs: IN_FORCE_AFTER_MS },
+    ),
   )
 
   app.delete('/v1/prices/:action', deletePrice, (request, reply) =>
-    once(request, reply, async () => {
-      const price = await catalogue.deletePrice(request.params.action)
-      return { status: 200, body: toReply(price) }
-    }),
+    once<schema.PriceReply>(
+      request,
+      reply,
+      async (_caller, keep) =>
+        answerOf(await catalogue.deletePrice(request.params.action, besideOf(keep))),
+      { inForceAfterMs: IN_FORCE_AFTER_MS },
+    ),
   )
 }
+
+const answerOf = (price: Price): Answer<schema.PriceReply> => ({
+  status: 200,
+  body: toReply(price),
+})
+
+const besideOf =
+  (keep: Keep<schema.PriceReply>): Beside<Price> =>
+  (tx, price) =>
+    keep(tx, answerOf(price))
 
 const tags = ['Prices']
 const EVERYWHERE =

@@ -1,6 +1,6 @@
 import { asc, count, eq, sql } from 'drizzle-orm'
 import type { Database } from '../../db/open.js'
-import { inTransaction, type Transaction, withRetries } from '../../db/transaction.js'
+import { type Beside, inTransaction, type Transaction, withRetries } from '../../db/transaction.js'
 import { AppError } from '../../errors.js'
 import { prices, tiers } from '../tables.js'
 import type { Price, PriceTerms, Tier } from './price-list.js'
@@ -22,13 +22,13 @@ export type PriceStore = {
    * called before each attempt, so that the caller knows what moment the answer is younger than.
    */
   load(known: string | null, onAttempt: () => void): Promise<StoredList | null>
-  put(action: string, terms: PriceTerms): Promise<Price>
-  /** What was there; null when there was nothing. */
-  remove(action: string): Promise<Price | null>
-  replaceTiers(list: readonly Tier[]): Promise<void>
+  put(action: string, terms: PriceTerms, beside?: Beside<Price>): Promise<Price>
+  /** What was there; null, and nothing written beside, when there was nothing. */
+  remove(action: string, beside?: Beside<Price>): Promise<Price | null>
+  replaceTiers(list: readonly Tier[], beside?: Beside<readonly Tier[]>): Promise<void>
 }
 
-/** The price list in the database. */
+/** The price list in the database; what is given as `beside` joins the transaction. */
 export function createPriceStore(db: Database): PriceStore {
   function write<T>(act: (tx: Transaction) => Promise<T>, isRepeatable: boolean): Promise<T> {
     const locked = async (tx: Transaction) => {
@@ -46,9 +46,23 @@ export function createPriceStore(db: Database): PriceStore {
         },
         { deadlineMs: DEADLINE_MS },
       ),
-    put: (action, terms) => write((tx) => putPrice(tx, action, terms), true),
-    remove: (action) => write((tx) => removePrice(tx, action), false),
-    replaceTiers: (list) => write((tx) => replaceTiers(tx, list), true),
+    put: (action, terms, beside) =>
+      write(async (tx) => {
+        const price = await putPrice(tx, action, terms)
+        await beside?.(tx, price)
+        return price
+      }, true),
+    remove: (action, beside) =>
+      write(async (tx) => {
+        const price = await removePrice(tx, action)
+        if (price !== null) await beside?.(tx, price)
+        return price
+      }, false),
+    replaceTiers: (list, beside) =>
+      write(async (tx) => {
+        await replaceTiers(tx, list)
+        await beside?.(tx, list)
+      }, true),
   }
 }
 

@@ -1,9 +1,12 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import type { Beside } from '../../db/transaction.js'
+import type { Answer } from '../../http/idempotency.js'
 import type { Once } from '../../http/once.js'
 import { contract } from '../../http/route.js'
 import { accountParams } from '../../http/schema.js'
 import type { Access } from './access.js'
-import type { Catalogue } from './catalogue.js'
+import { type Catalogue, IN_FORCE_AFTER_MS } from './catalogue.js'
+import type { Tier } from './price-list.js'
 import * as schema from './schema.js'
 
 export type TierRoutesDeps = {
@@ -22,10 +25,15 @@ export const tierRoutes: FastifyPluginAsyncZod<TierRoutesDeps> = async (app, dep
   }))
 
   app.put('/v1/tiers', setTiers, (request, reply) =>
-    once(request, reply, async () => {
-      const tiers = await catalogue.putTiers(request.body.tiers)
-      return { status: 200, body: { tiers: [...tiers], nextCursor: null } }
-    }),
+    once<TiersReply>(
+      request,
+      reply,
+      async (_caller, keep) => {
+        const beside: Beside<readonly Tier[]> = (tx, tiers) => keep(tx, answerOf(tiers))
+        return answerOf(await catalogue.putTiers(request.body.tiers, beside))
+      },
+      { inForceAfterMs: IN_FORCE_AFTER_MS },
+    ),
   )
 
   app.get('/v1/accounts/:accountId/access', getAccess, async ({ params, query }) => {
@@ -33,6 +41,13 @@ export const tierRoutes: FastifyPluginAsyncZod<TierRoutesDeps> = async (app, dep
     return { accountId: params.accountId, ...view, ...(reason !== null && { reason }) }
   })
 }
+
+type TiersReply = { tiers: Tier[]; nextCursor: null }
+
+const answerOf = (tiers: readonly Tier[]): Answer<TiersReply> => ({
+  status: 200,
+  body: { tiers: [...tiers], nextCursor: null },
+})
 
 const tags = ['Membership']
 
