@@ -9,6 +9,7 @@ import { createKeys } from './admin/keys.js'
 import type { Admin } from './admin/routes.js'
 import { buildApp } from './app.js'
 import type { Core } from './compose.js'
+import { composeReconcile } from './compose-reconcile.js'
 import { type Credits, createCredits } from './credits/credits.js'
 import { createCatalogue } from './credits/prices/catalogue.js'
 import { createPriceStore } from './credits/prices/store.js'
@@ -19,7 +20,6 @@ import type { Metrics } from './http/metrics.js'
 import { createOnce } from './http/once.js'
 import type { App } from './http/route.js'
 import { canonicalJson, digestOf } from './ledger/ids.js'
-import { type Verification, verify } from './ledger/verify.js'
 
 export type AppOptions = {
   readonly metrics: Metrics
@@ -53,7 +53,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   })
   const digest = (...values: readonly unknown[]) => digestOf(...values.map(canonicalJson))
   const reconcile = composeReconcile(core, metrics)
-  addJobs(core, records, reconcile)
+  addJobs(core, records)
   const app = await buildApp({
     http: {
       logger: log,
@@ -124,28 +124,7 @@ const composeHealth = (core: Core, { version, isStopping }: AppOptions): Health 
     monotonicMs: () => performance.now(),
   })
 
-/** What the last look at all accounts found stays visible as a metric. */
-const composeReconcile = (core: Core, metrics: Metrics): Admin['reconcile'] => {
-  let last: Verification | null = null
-  metrics.collect([
-    {
-      name: 'credit_balance_mismatches',
-      help: 'What the last reconciliation of all accounts by this instance found; 0 before any',
-      read: () => last?.mismatches.length ?? 0,
-    },
-  ])
-  return async (accountId, signal) => {
-    const found = await verify(core.maintenancePool, accountId, { signal })
-    if (accountId === null) last = found
-    return found
-  }
-}
-
-const addJobs = (
-  { jobs, log, now, db, config }: Core,
-  records: IdempotencyRecords,
-  reconcile: Admin['reconcile'],
-): void => {
+const addJobs = ({ jobs, log, now, db, config }: Core, records: IdempotencyRecords): void => {
   const deleteOldEntries = createAuditRetention({
     orm: db.orm,
     now,
@@ -169,16 +148,6 @@ const addJobs = (
       const outcome = `${await records.cleanUp(now())} idempotency records deleted`
       log.info(outcome)
       return outcome
-    },
-  })
-  jobs.add({
-    name: 'ledger.reconcile',
-    cron: '41 * * * *',
-    timeoutMs: 10 * 60_000,
-    async run(signal) {
-      const { accounts, mismatches } = await reconcile(null, signal)
-      if (mismatches.length > 0) log.error({ mismatches }, 'the books do not agree')
-      return `${accounts} accounts, ${mismatches.length} mismatches`
     },
   })
 }

@@ -5,6 +5,7 @@ import type { Collector } from './http/metrics.js'
 export const collectorsOf = (core: Core): readonly Collector[] => [
   ...ledgerCollectors(core),
   ...poolCollectors(core),
+  pendingCollector(core),
 ]
 
 const ledgerCollectors = ({ ledger, jobs }: Core): readonly Collector[] => [
@@ -29,6 +30,19 @@ const ledgerCollectors = ({ ledger, jobs }: Core): readonly Collector[] => [
     read: () => jobs.lastRuns().filter(({ hasFailed }) => hasFailed).length,
   },
 ]
+
+/** A transfer that has not reached its other side; a moment is usual, minutes are not. */
+const pendingCollector = ({ db }: Core): Collector => ({
+  name: 'creditd_pending_work_oldest_seconds',
+  help: 'Age of the oldest piece of work that a write left to be finished; 0 without any',
+  async read() {
+    const { rows } = await db.pool.query<{ seconds: string }>(
+      `select coalesce(extract(epoch from now() - min(created_at)), 0) as seconds
+         from pending_work`,
+    )
+    return Math.max(0, Number(rows[0]?.seconds ?? 0))
+  },
+})
 
 const poolCollectors = ({ db, ledgerPool }: Core): readonly Collector[] => {
   const pools = [

@@ -41,7 +41,7 @@ export type Keep<T> = Beside<Answer<T>>
 
 export type OnceOptions = {
   readonly isSecret?: boolean
-  /** How long after an answer was kept it may be given to others: until what it says is in force. */
+  /** An answer is given to others only this long after it was kept: when it is in force. */
   readonly inForceAfterMs?: number
 }
 
@@ -110,7 +110,7 @@ export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyReco
     return rowCount === 1
   }
 
-  /** An answer that was kept stays: its work may have been committed although its reply was lost. */
+  /** An answer that was kept stays: its work may be committed although we were not told. */
   async function abandon(key: string, holder: string): Promise<void> {
     await orm.delete(records).where(and(isOurs(key, holder), isNull(records.result)))
   }
@@ -165,19 +165,21 @@ export function createIdempotencyRecords(deps: IdempotencyDeps): IdempotencyReco
       return { ...answer, isReplay: false }
     },
 
-    async cleanUp(nowMs) {
-      let count = 0
-      for (;;) {
-        const expired = orm
-          .select({ key: records.key })
-          .from(records)
-          .where(lte(records.expiresAt, at(nowMs)))
-          .limit(CLEAN_UP_BATCH)
-        const gone = await orm.delete(records).where(sql`${records.key} in (${expired})`)
-        count += gone.rowCount ?? 0
-        if ((gone.rowCount ?? 0) < CLEAN_UP_BATCH) return count
-      }
-    },
+    cleanUp: (nowMs) => deleteExpired(orm, at(nowMs)),
+  }
+}
+
+async function deleteExpired(orm: NodePgDatabase, at: Date): Promise<number> {
+  let count = 0
+  for (;;) {
+    const expired = orm
+      .select({ key: records.key })
+      .from(records)
+      .where(lte(records.expiresAt, at))
+      .limit(CLEAN_UP_BATCH)
+    const gone = await orm.delete(records).where(sql`${records.key} in (${expired})`)
+    count += gone.rowCount ?? 0
+    if ((gone.rowCount ?? 0) < CLEAN_UP_BATCH) return count
   }
 }
 

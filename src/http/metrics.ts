@@ -10,13 +10,17 @@ const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
 const RATE_MINUTES = 60
 const MINUTE_MS = 60_000
 
-/** A figure that is read when somebody asks for the metrics. */
-export type Collector = {
-  readonly name: string
-  readonly help: string
-  readonly kind?: 'gauge' | 'counter'
-  readonly read: () => number
-}
+/** Whoever asks for the metrics does not wait longer for a figure that comes from elsewhere. */
+const READ_TIMEOUT_MS = 1_000
+
+/**
+ * A figure that is read when somebody asks for the metrics. One that can not be read in time is
+ * left out.
+ */
+export type Collector = { readonly name: string; readonly help: string } & (
+  | { readonly kind: 'counter'; readonly read: () => number }
+  | { readonly kind?: 'gauge'; readonly read: () => number | Promise<number> }
+)
 
 export type BatchFigures = {
   readonly operations: number
@@ -54,27 +58,41 @@ export function createMetrics({ now }: { readonly now: () => number }): Metrics 
   }
 }
 
-function addCollector(registry: Registry, { name, help, kind, read }: Collector): void {
-  let last = 0
+function addCollector(registry: Registry, collector: Collector): void {
+  const { name, help } = collector
   const figure = { name, help, registers: [registry] }
-  if (kind !== 'counter') {
+  if (collector.kind !== 'counter') {
     new Gauge({
       ...figure,
-      collect() {
-        this.set(read())
+      async collect() {
+        const value = await inTime(collector.read())
+        if (value === null) this.remove()
+        else this.set(value)
       },
     })
     return
   }
+  let last = 0
   new Counter({
     ...figure,
     // a count kept elsewhere: only its growth since the last reading is added
     collect() {
-      const count = read()
+      const count = collector.read()
       if (count > last) this.inc(count - last)
       last = count
     },
   })
+}
+
+async function inTime(reading: number | Promise<number>): Promise<number | null> {
+  if (typeof reading === 'number') return reading
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), READ_TIMEOUT_MS)
+  })
+  const value = await Promise.race([reading.catch(() => null), timeout])
+  clearTimeout(timer)
+  return value
 }
 
 function createBatchObserver(registry: Registry): Metrics['noteBatch'] {

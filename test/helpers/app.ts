@@ -2,6 +2,7 @@ import type { InjectOptions } from 'fastify'
 import pino from 'pino'
 import { type Core, composeCore } from '../../src/compose.js'
 import { composeApp } from '../../src/compose-app.js'
+import { collectorsOf } from '../../src/compose-metrics.js'
 import { loadConfig } from '../../src/config.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import type { App } from '../../src/http/route.js'
@@ -61,6 +62,7 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
     onLost: () => {},
     onBatch: metrics.noteBatch,
   })
+  metrics.collect(collectorsOf(core))
   const composed = await composeApp(core, { metrics, version: '0.0.0', isStopping: () => false })
   await composed.app.ready()
   const close = async () => {

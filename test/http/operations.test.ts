@@ -88,6 +88,54 @@ t.test('a mismatch that reconcile finds is shown and measured', async (t) => {
   t.match(metrics, new RegExp(`^credit_balance_mismatches ${body.mismatches.length}$`, 'm'))
 })
 
+t.test('what one instance reconciled is told by every instance', async (t) => {
+  const one = await openApp(t)
+  const two = await openApp(t, { url: one.url })
+  const { pool } = one.core.db
+  await one.open('a', 10)
+  const told = async () =>
+    /^credit_balance_mismatches (.*)$/m.exec((await two.call('GET', '/metrics')).body)?.[1]
+  t.equal(await told(), '0', 'before any')
+  await pool.query(`update accounts set balance = balance + 1 where id = 'a'`)
+  // a slot that was missed is caught up at the start
+  await pool.query(
+    `insert into job_runs (name, slot, started_at)
+     values ('ledger.reconcile', now() - interval '2 hours', now())`,
+  )
+  await one.core.jobs.start()
+  await one.core.jobs.stop()
+  t.ok(Number(await told()) > 0, 'what the job found')
+  await pool.query(`update accounts set balance = balance - 1 where id = 'a'`)
+  t.same((await one.call('GET', '/v1/reconcile')).body.mismatches, [])
+  t.equal(await told(), '0', 'what was found on demand')
+  await pool.query(
+    `insert into job_runs (name, slot, started_at, outcome)
+     values ('ledger.reconcile', now() + interval '1 hour', now(), 'failed: too long')`,
+  )
+  t.equal(await told(), '0', 'a run that failed found nothing')
+})
+
+t.test('the age of the oldest unfinished work is measured', async (t) => {
+  const { call, core, open } = await openApp(t)
+  await open('a')
+  const { pool } = core.db
+  const told = async () => {
+    const { status, body } = await call('GET', '/metrics')
+    t.equal(status, 200)
+    return /^creditd_pending_work_oldest_seconds (.*)$/m.exec(body)?.[1]
+  }
+  t.equal(await told(), '0')
+  await pool.query(
+    `insert into pending_work (account_id, id, kind, payload, created_at, next_attempt_at)
+     select 'a', 'p' || n, 'none', '{}', now() - n * interval '1 minute', now()
+       from unnest(array[1, 5]) n`,
+  )
+  const seconds = Number(await told())
+  t.ok(seconds >= 300 && seconds < 400, `${seconds} s`)
+  await pool.query('alter table pending_work rename to gone')
+  t.equal(await told(), undefined, 'what can not be read is left out')
+})
+
 t.test('the audit log waits for a database that is away, within bounds', async (t) => {
   const db = await openFresh(t)
   let ids = 0
