@@ -156,7 +156,7 @@ const reconcileCommand = command(
   'Compare the books of every account with themselves; exits with 1 if anything differs',
   { account: { type: 'string', description: 'Of this account only' }, json },
   async ({ args, config }) => {
-    const found = await withDatabase(config, (db) => verify(db.pool, args.account ?? null))
+    const found = await withDatabase(config, (db) => verify(db.reader, args.account ?? null))
     const lines = found.mismatches.map(
       ({ accountId, check, expected, actual }) =>
         `${accountId}: ${check}: expected ${expected}, is ${actual}`,

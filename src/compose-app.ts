@@ -40,7 +40,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   const { metrics, version } = options
   const audit = composeAudit(core)
   const authenticator = createAuthenticator({
-    findKey: (digest) => findKey(core.db.orm, digest),
+    findKey: (digest) => findKey(core.db.readOrm, digest),
     configuredKey: config.apiKey,
     now,
   })
@@ -82,6 +82,7 @@ const composeCredits = (core: Core, audit: AuditWriter): Credits =>
   createCredits({
     ...core,
     orm: core.db.orm,
+    readOrm: core.db.readOrm,
     catalogue: createCatalogue({
       store: createPriceStore(core.db),
       now: () => performance.now(),
@@ -113,7 +114,7 @@ const composeAdmin = (
     hasConfiguredKey: core.config.apiKey !== null,
     forget: authenticator.forget,
   }),
-  audit: createAuditReader({ orm: core.db.orm, now: core.now, flush: audit.flush }),
+  audit: createAuditReader({ orm: core.db.readOrm, now: core.now, flush: audit.flush }),
 })
 
 const composeHealth = (core: Core, { version, isStopping }: AppOptions): Health =>

@@ -104,9 +104,10 @@ export const openForCommand = async (
   }
 }
 
-const databaseOptions = ({ database, dataDirectory }: Config, log: DatabaseOptions['log']) => ({
-  ...database,
-  dataDirectory,
+const databaseOptions = (config: Config, log: DatabaseOptions['log']) => ({
+  ...config.database,
+  readDeadlineMs: config.http.requestTimeoutMs,
+  dataDirectory: config.dataDirectory,
   log,
 })
 

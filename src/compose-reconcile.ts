@@ -16,7 +16,7 @@ export const composeReconcile = (core: Core, metrics: Metrics): Reconcile => {
   const { jobs, log, now } = core
   const history = createRunHistory(core.db.orm)
   const look: Reconcile = (accountId, signal) =>
-    verify(core.maintenancePool, accountId, { signal })
+    verify(core.maintenanceReader, accountId, { signal })
   jobs.add({
     name: JOB,
     cron: '41 * * * *',

@@ -11,6 +11,7 @@ import {
 } from './compose-databases.js'
 import type { Config } from './config.js'
 import type { Database } from './db/open.js'
+import type { Reader } from './db/reader.js'
 import { createJobs, type Jobs } from './jobs/runner.js'
 import { createLedger, type Ledger, type LedgerDeps } from './ledger/ledger.js'
 import { createReads, type LedgerReads } from './ledger/reads.js'
@@ -25,8 +26,8 @@ export type Core = {
   readonly config: Config
   readonly log: Logger
   readonly db: Database
-  /** For statements that take minutes. */
-  readonly maintenancePool: Database['pool']
+  /** For reads that take minutes. */
+  readonly maintenanceReader: Reader
   readonly ledger: Ledger
   readonly ledgerPool: Database['pool']
   readonly reads: LedgerReads
@@ -61,7 +62,7 @@ const composeLedger = async (
   const { db, ledgerDb, maintenanceDb } = databases
   const ledger = await openLedger(databases, deps)
   closers.add(ledger.close)
-  const reads = createReads(db.pool)
+  const reads = createReads(db.reader)
   const { pool } = db
   const upkeep = createUpkeep({
     pool,
@@ -73,7 +74,7 @@ const composeLedger = async (
   const jobs = createJobs({ db, log, now: ledger.now, instanceId })
   addUpkeepJobs(jobs, upkeep)
   closers.add(jobs.stop)
-  const pools = { maintenancePool: maintenanceDb.pool, ledgerPool: ledgerDb.pool }
+  const pools = { maintenanceReader: maintenanceDb.reader, ledgerPool: ledgerDb.pool }
   const time = { newId: randomUUID, now: ledger.now, instanceId }
   return { config, log, db, ...pools, ledger, reads, upkeep, jobs, ...time }
 }

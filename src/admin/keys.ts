@@ -16,7 +16,7 @@ const MAX_KEYS = 1_000
 const DEADLINE_MS = 5_000
 
 export type KeysDeps = {
-  readonly db: Pick<Database, 'orm' | 'pool'>
+  readonly db: Pick<Database, 'orm' | 'readOrm' | 'pool'>
   readonly newId: () => string
   readonly randomBytes: (size: number) => Buffer
   /** Ms since the epoch. */
@@ -66,7 +66,7 @@ export function createKeys(deps: KeysDeps): Keys {
     },
 
     async list({ after, limit }) {
-      const rows = await db.orm
+      const rows = await db.readOrm
         .select()
         .from(apiKeys)
         .where(

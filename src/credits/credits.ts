@@ -28,6 +28,8 @@ import { createRefuseUnlessApplied } from './used-keys.js'
 
 export type CreditsDeps = {
   readonly orm: NodePgDatabase
+  /** For what only reads. */
+  readonly readOrm: NodePgDatabase
   readonly ledger: Ledger
   readonly reads: LedgerReads
   readonly upkeep: Pick<Upkeep, 'finishTransfer'>
@@ -53,8 +55,8 @@ export type Credits = {
 }
 
 export function createCredits(deps: CreditsDeps): Credits {
-  const refuseUnlessApplied = createRefuseUnlessApplied(deps.orm)
-  const shared = { ...deps, refuseUnlessApplied, profiles: createProfiles(deps.orm) }
+  const refuseUnlessApplied = createRefuseUnlessApplied(deps.readOrm)
+  const shared = { ...deps, refuseUnlessApplied, profiles: createProfiles(deps) }
   const charges = createCharges(shared)
   const grants = createGrants(shared)
   const holds = createHolds(shared)

@@ -6,6 +6,7 @@ import type { BaseLogger } from 'pino'
 import { createClientClass, createEndpointRing, endpointsOf } from './client.js'
 import { isConnectionLost, isRetryable, READ_ONLY_STATE, sqlStateOf } from './errors.js'
 import { GuardedPool } from './pool.js'
+import { createReader, type Reader } from './reader.js'
 import { DatabaseSetupError } from './setup-error.js'
 import { watchSlowQueries } from './slow-query.js'
 import {
@@ -19,6 +20,10 @@ import {
 export type Database = {
   readonly pool: pg.Pool
   readonly orm: NodePgDatabase
+  /** The same connections for single statements that only read: these are tried again. */
+  readonly reader: Reader
+  /** Drizzle on the reader. */
+  readonly readOrm: NodePgDatabase
   /** Where the database is, without secrets. */
   readonly description: string
   /** The schema that holds every table of ours. */
@@ -41,6 +46,8 @@ export type DatabaseOptions = {
   readonly statementTimeoutMs?: number
   readonly lockTimeoutMs?: number
   readonly idleInTransactionTimeoutMs?: number
+  /** How long all attempts of a read together may take. */
+  readonly readDeadlineMs?: number
   readonly slowQueryMs?: number
   readonly applicationName?: string
   /** How long to wait at start for a database that is not up yet. */
@@ -56,6 +63,7 @@ const DEFAULTS = {
   statementTimeoutMs: 10_000,
   lockTimeoutMs: 5_000,
   idleInTransactionTimeoutMs: 30_000,
+  readDeadlineMs: 10_000,
   slowQueryMs: 1_000,
   connectDeadlineMs: 30_000,
 }
@@ -96,9 +104,14 @@ export const openDatabase = async (options: DatabaseOptions): Promise<Database> 
   const { pool, close } = createPool(url, schema, options)
   try {
     const current = await waitUntilUsable(pool, description, options)
+    const deadlineMs = options.readDeadlineMs ?? DEFAULTS.readDeadlineMs
+    const reader = createReader(pool, { deadlineMs })
     return {
       pool,
       orm: drizzle(pool),
+      reader,
+      // of its client, Drizzle's selects need no more than this
+      readOrm: drizzle(reader as pg.Pool),
       description,
       schema: schema ?? current,
       close: onceOnly(close),

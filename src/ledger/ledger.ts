@@ -1,10 +1,11 @@
 import type pg from 'pg'
+import { withRetries } from '../db/transaction.js'
 import { createDatabaseClock, type DatabaseClock } from './clock.js'
 import { type LaneDeps, type LaneTime, timed } from './lane.js'
 import { createLanes } from './lanes.js'
 import type { AccountState, Operation, Outcome } from './model.js'
 import { type Answer, emptyContext, knownFrom, planBatch, whatToLoad } from './plan.js'
-import type { LedgerPort } from './port.js'
+import type { LedgerPort, LoadRequest } from './port.js'
 import { settled } from './rules.js'
 import { createWriter } from './writer.js'
 
@@ -47,7 +48,13 @@ export async function createLedger({ pool, readPool, ...deps }: LedgerDeps): Pro
   const port = createWriter(pool)
   const clock = createDatabaseClock(deps.time.monotonicMs)
   const lanes = createLanes({ ...deps, port, clock })
-  const looking = { port: readPool ? createWriter(readPool) : port, clock, time: deps.time }
+  const { timeoutMs: deadlineMs } = deps.limits
+  const looking = {
+    port: readPool ? createWriter(readPool) : port,
+    clock,
+    time: deps.time,
+    deadlineMs,
+  }
   await loadOne(looking, null)
   return {
     submit: lanes.submit,
@@ -66,22 +73,30 @@ type Looking = {
   readonly port: LedgerPort
   readonly clock: DatabaseClock
   readonly time: LaneTime
+  readonly deadlineMs: number
+}
+
+/** Loads without a claim on anything, and so again when what went wrong may pass. */
+function look({ port, clock, time, deadlineMs }: Looking, request: LoadRequest) {
+  const { monotonicMs: now, sleep, random } = time
+  const attempt = () => timed({ clock, time }, () => port.load(request))
+  return withRetries(attempt, { deadlineMs, now, sleep, random })
 }
 
 async function loadOne(
-  { port, ...deps }: Looking,
+  looking: Looking,
   accountId: string | null,
 ): Promise<{ state: AccountState | null; nowMs: number }> {
   const accounts = accountId === null ? [] : [accountId]
   const request = { accounts, keys: [], charges: [], holds: [], lots: [] }
-  const reply = await timed(deps, () => port.load(request))
+  const reply = await look(looking, request)
   return { state: reply.accounts[0] ?? null, nowMs: reply.nowMs }
 }
 
-async function preview({ port, ...deps }: Looking, operation: Operation): Promise<Outcome> {
+async function preview(looking: Looking, operation: Operation): Promise<Outcome> {
   const entry = { operation, lookUp: false }
   const request = { ...whatToLoad([entry], () => undefined), keys: [] }
-  const reply = await timed(deps, () => port.load(request))
+  const reply = await look(looking, request)
   const known = knownFrom(request, reply).get(operation.accountId)
   const at = { epoch: reply.epoch, nowMs: reply.nowMs }
   const nothing = { state: null, isFresh: true, rows: new Map(), context: emptyContext() }

@@ -1,4 +1,4 @@
-import type pg from 'pg'
+import type { Reader } from '../db/reader.js'
 import { AppError } from '../errors.js'
 import type {
   AccountState,
@@ -148,13 +148,13 @@ const DUE_ACCOUNTS = `
         order by expires_at limit $1)) d
    limit $1`
 
-export function createReads(pool: pg.Pool): LedgerReads {
+export function createReads(reader: Reader): LedgerReads {
   const one = async <T>(text: string, values: unknown[]): Promise<T | null> => {
-    const { rows } = await pool.query<{ value: T }>({ text, values })
+    const { rows } = await reader.query<{ value: T }>({ text, values })
     return rows[0]?.value ?? null
   }
   const all = async <T>(text: string, values: unknown[]): Promise<T[]> => {
-    const { rows } = await pool.query<{ value: T }>({ text, values })
+    const { rows } = await reader.query<{ value: T }>({ text, values })
     return rows.map((row) => row.value)
   }
 

@@ -1,4 +1,4 @@
-import type pg from 'pg'
+import type { Reader } from '../db/reader.js'
 
 /** One way in which an account's books do not agree. */
 export type Mismatch = {
@@ -32,19 +32,19 @@ const SLICE_ACCOUNTS = 1000
  * Changes nothing.
  */
 export async function verify(
-  pool: pg.Pool,
+  reader: Reader,
   accountId: string | null,
   { signal, sliceAccounts = SLICE_ACCOUNTS }: VerifyOptions = {},
 ): Promise<Verification> {
-  if (accountId !== null) return look(pool, VERIFY_ONE, [accountId, MAX_MISMATCHES])
+  if (accountId !== null) return look(reader, VERIFY_ONE, [accountId, MAX_MISMATCHES])
   const mismatches: Mismatch[] = []
   let accounts = 0
   let after: string | null = null
   do {
     signal?.throwIfAborted()
-    const last: string | null = await lastOfSlice(pool, after, sliceAccounts)
+    const last: string | null = await lastOfSlice(reader, after, sliceAccounts)
     const room = MAX_MISMATCHES - mismatches.length
-    const found = await look(pool, VERIFY_SLICE, [after, room, last])
+    const found = await look(reader, VERIFY_SLICE, [after, room, last])
     accounts += found.accounts
     mismatches.push(...found.mismatches)
     after = last
@@ -52,8 +52,8 @@ export async function verify(
   return { accounts, mismatches }
 }
 
-async function look(pool: pg.Pool, text: string, values: unknown[]): Promise<Verification> {
-  const { rows } = await pool.query<{ accounts: number; mismatches: Mismatch[] | null }>({
+async function look(reader: Reader, text: string, values: unknown[]): Promise<Verification> {
+  const { rows } = await reader.query<{ accounts: number; mismatches: Mismatch[] | null }>({
     text,
     values,
   })
@@ -62,8 +62,8 @@ async function look(pool: pg.Pool, text: string, values: unknown[]): Promise<Ver
 }
 
 /** Null for the last slice: it has no end, for rows of no account may lie beyond all accounts. */
-async function lastOfSlice(pool: pg.Pool, after: string | null, sliceAccounts: number) {
-  const { rows } = await pool.query<{ id: string }>({
+async function lastOfSlice(reader: Reader, after: string | null, sliceAccounts: number) {
+  const { rows } = await reader.query<{ id: string }>({
     text: `
       select id from accounts
        where $1::text is null or id > $1

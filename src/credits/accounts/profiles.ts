@@ -34,8 +34,14 @@ export type Profiles = {
   search(search: AccountSearch): Promise<readonly string[]>
 }
 
+export type ProfilesDeps = {
+  readonly orm: NodePgDatabase
+  /** For what only reads. */
+  readonly readOrm: NodePgDatabase
+}
+
 /** What is known of accounts beside their money. */
-export function createProfiles(orm: NodePgDatabase): Profiles {
+export function createProfiles({ orm, readOrm }: ProfilesDeps): Profiles {
   return {
     async put(accountId, change, nowMs) {
       const at = new Date(nowMs)
@@ -58,7 +64,7 @@ export function createProfiles(orm: NodePgDatabase): Profiles {
     },
 
     async get(accountIds) {
-      const rows = await orm
+      const rows = await readOrm
         .select({
           accountId: profiles.accountId,
           email: profiles.email,
@@ -80,7 +86,7 @@ export function createProfiles(orm: NodePgDatabase): Profiles {
         isNull(accounts.tierExpiresAt),
         gt(accounts.tierExpiresAt, new Date(nowMs)),
       )
-      const rows = await orm
+      const rows = await readOrm
         .select({ accountId: accounts.id })
         .from(accounts)
         .leftJoin(profiles, eq(profiles.accountId, accounts.id))
