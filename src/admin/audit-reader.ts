@@ -17,7 +17,8 @@ const MAX_WINDOWS = 27
 export type AuditReader = {
   /**
    * Who did what, newest first: ledger rows and the entries of the audit log, of one account or of
-   * all. Pages neither lose nor repeat an entry.
+   * all, in one order that never changes. Rows of an account are in the order of their seq, entries
+   * of an instance in that in which they were made. Pages neither lose nor repeat an entry.
    */
   list(query: AuditQuery): Promise<Page<AuditView>>
 }
@@ -39,7 +40,9 @@ type Wanted = {
   readonly action: string | undefined
   readonly status: AuditQuery['status']
   readonly fromMs: number | null
+  /** Infinity: up to the newest, whatever its clock said. */
   readonly toMs: number
+  readonly nowMs: number
   readonly after: Position | null
   /** One more than a page. */
   readonly count: number
@@ -58,9 +61,9 @@ export function createAuditReader(deps: AuditReaderDeps): AuditReader {
       // the log can be read although it can not be written
       await deps.flush().catch(() => {})
       const after = decodeCursor(cursor, isPosition)
-      const end = Math.min(msOf(to) ?? deps.now(), after?.ms ?? Number.POSITIVE_INFINITY)
-      const scope = { accountId, action, status, fromMs: msOf(from), toMs: end }
-      const wanted = { ...scope, after, count: limit + 1 }
+      const endMs = Math.min(msOf(to) ?? Infinity, after?.ms ?? Infinity)
+      const scope = { accountId, action, status, fromMs: msOf(from), toMs: endMs }
+      const wanted = { ...scope, nowMs: deps.now(), after, count: limit + 1 }
       const found = (
         await Promise.all([findLogs(deps.orm, wanted), findRows(deps.orm, wanted)])
       ).flat()
@@ -73,9 +76,13 @@ export function createAuditReader(deps: AuditReaderDeps): AuditReader {
   }
 }
 
-/** Within a millisecond each source keeps its own order. */
+/**
+ * Within a millisecond each source keeps its own order, and rows come after the entries of the log:
+ * an entry has the time of its answer, a row that of its decision, a commit before its answer. So
+ * what came after a row was answered has, as good as always, a later millisecond.
+ */
 const newestFirst = (a: Found, b: Found): number =>
-  b.ms - a.ms || (a.source === b.source ? 0 : a.source === 'log' ? -1 : 1)
+  b.ms - a.ms || (a.source === b.source ? 0 : a.source === 'row' ? -1 : 1)
 
 function positionAfter(page: readonly Found[], before: Position | null): Position {
   const log = page.findLast((found) => found.source === 'log')
@@ -99,7 +106,7 @@ async function findLogs(orm: NodePgDatabase, wanted: Wanted): Promise<Found[]> {
         action === undefined ? undefined : eq(t.action, action),
         status === undefined ? undefined : eq(t.status, status),
         fromMs === null ? undefined : gte(t.createdAt, new Date(fromMs)),
-        lte(t.createdAt, new Date(toMs)),
+        toMs === Infinity ? undefined : lte(t.createdAt, new Date(toMs)),
         after?.log
           ? sql`(${t.createdAt}, ${t.id}) < (${at(after.log[0])}, ${after.log[1]})`
           : undefined,
@@ -138,7 +145,7 @@ async function findRows(orm: NodePgDatabase, wanted: Wanted): Promise<Found[]> {
   const found: Found[] = []
   let toMs = wanted.toMs
   for (let window = 0; window < MAX_WINDOWS && found.length < count; window++) {
-    const fromMs = toMs - FIRST_WINDOW_MS * 2 ** window
+    const fromMs = Math.min(toMs, wanted.nowMs) - FIRST_WINDOW_MS * 2 ** window
     const position = after?.row
       ? sql`and (created_at, account_id, seq) <
               (${at(after.row[0])}, ${after.row[1]}, ${after.row[2]})`
@@ -158,9 +165,10 @@ const ofType = (type: TransactionType | undefined): SQL =>
 
 /** Both ends inclusive; times have whole milliseconds. */
 function inTime({ fromMs, toMs }: Wanted, windowFromMs: number | null): SQL {
-  const least = Math.max(fromMs ?? Number.NEGATIVE_INFINITY, windowFromMs ?? -Infinity)
+  const least = Math.max(fromMs ?? -Infinity, windowFromMs ?? -Infinity)
   const lower = Number.isFinite(least) ? sql`and created_at >= ${at(least)}` : sql``
-  return sql`and created_at <= ${at(toMs)} ${lower}`
+  const upper = Number.isFinite(toMs) ? sql`and created_at <= ${at(toMs)}` : sql``
+  return sql`${lower} ${upper}`
 }
 
 type LedgerRow = {

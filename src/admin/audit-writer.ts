@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { sqlStateOf } from '../db/errors.js'
 import type { AuditEntry, AuditSink } from '../http/audit.js'
+import { createStamps, type Stamp } from './audit-stamp.js'
 import { auditLogs } from './tables.js'
 
 /** Refusals come in bursts: they are gathered this long, or until there are this many. */
@@ -17,8 +18,9 @@ const MAX_WAITING = 10_000
 
 export type AuditWriterDeps = {
   readonly orm: NodePgDatabase
+  /** A uuid of version 4. */
   readonly newId: () => string
-  /** Ms since the epoch. */
+  /** Ms since the epoch; the clock that dates ledger rows, for the two are read as one list. */
   readonly now: () => number
   /** Entries could not be written (they will be tried again), or had to be given up. */
   readonly onTrouble: (trouble: { readonly error?: unknown; readonly lost: number }) => void
@@ -47,7 +49,8 @@ type Row = {
 
 /** Writes the audit log in batches beside the work, never in its transactions. */
 export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
-  const { orm, newId, now, onTrouble } = deps
+  const { orm, onTrouble } = deps
+  const stamp = createStamps(deps)
   let waiting: Row[] = []
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> = Promise.resolve()
@@ -89,7 +92,7 @@ export function createAuditWriter(deps: AuditWriterDeps): AuditWriter {
         lost += 1
         return
       }
-      waiting.push(rowOf(entry, newId(), now()))
+      waiting.push(rowOf(entry, stamp()))
       flushSoon(waiting.length % FLUSH_AT === 0 ? 0 : FLUSH_AFTER_MS)
     },
     flush,
@@ -117,7 +120,7 @@ async function insert(orm: NodePgDatabase, rows: readonly Row[]): Promise<void> 
         on conflict do nothing`)
 }
 
-const rowOf = (entry: AuditEntry, id: string, nowMs: number): Row => ({
+const rowOf = (entry: AuditEntry, { id, atMs }: Stamp): Row => ({
   id,
   account_id: entry.accountId,
   action: entry.action,
@@ -127,7 +130,7 @@ const rowOf = (entry: AuditEntry, id: string, nowMs: number): Row => ({
   error_code: entry.errorCode,
   error_message: entry.errorMessage && storable(entry.errorMessage),
   metadata: entry.metadata,
-  created_at: new Date(nowMs).toISOString(),
+  created_at: new Date(atMs).toISOString(),
 })
 
 /** A message may quote the request, and so hold what a database can not. */

@@ -123,7 +123,8 @@ const listAuditLog = contract({
     summary: 'Read the audit log',
     description:
       'Who did what, newest first: the entries of the ledger, and beside them every refused ' +
-      'write of a known caller and every act of an operator.',
+      'write of a known caller and every act of an operator. The order never changes: by ' +
+      '`createdAt`, within a millisecond by the `seq` of the account and the ids of the log.',
     querystring: schema.auditQuery,
     response: { 200: schema.auditEntries },
   },
