@@ -1,12 +1,9 @@
-import { randomBytes, randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import { createKey, hasKeys } from './admin/api-keys.js'
 import type { Config } from './config.js'
 import { migrateUp, migrationStatus } from './db/migrate.js'
 import type { Database, DatabaseOptions } from './db/open.js'
 import { type DatabaseSource, findDatabase } from './db/open-or-embed.js'
 import { DatabaseSetupError } from './db/setup-error.js'
-import { inTransaction } from './db/transaction.js'
 import { parseDatabaseUrl } from './db/url.js'
 
 /** Beside a connection for each lane: for a fence, and for an account that is done alone. */
@@ -18,8 +15,6 @@ const MAINTENANCE_TIMEOUT_MS = 600_000
 export type DatabasesDeps = {
   readonly config: Config
   readonly log: Logger
-  /** Shows the operator what must not be logged. */
-  readonly print: (text: string) => void
   /** Ends the wait for a database that is not up yet. */
   readonly signal?: AbortSignal
   /** The embedded database is somebody else's now. */
@@ -34,6 +29,8 @@ export type Databases = {
   readonly maintenanceDb: Database
   /** How many of the ledger's batches the connections allow at once. */
   readonly lanes: number
+  /** Whether it is the service's own, in its data directory. */
+  readonly isEmbedded: boolean
 }
 
 /** Closes what was opened, the last first; one that fails does not keep the others open. */
@@ -54,7 +51,7 @@ export const createClosers = (log: Logger): Closers => {
   }
 }
 
-/** Opens the database, brought up to date, with a first key where that is ours to make. */
+/** Opens the database, brought up to date. */
 export const openDatabases = async (deps: DatabasesDeps, closers: Closers): Promise<Databases> => {
   const source = await openSource(deps)
   closers.add(source.close)
@@ -66,7 +63,6 @@ export const openDatabases = async (deps: DatabasesDeps, closers: Closers): Prom
   const sizes = connectionsOf(deps.config)
   const db = await open({ poolSize: sizes.shared })
   await prepareSchema(db, deps)
-  await ensureFirstKey(db, source, deps)
   return {
     db,
     ledgerDb: await open({ poolSize: sizes.ledger, applicationName: 'creditd ledger' }),
@@ -76,6 +72,7 @@ export const openDatabases = async (deps: DatabasesDeps, closers: Closers): Prom
       statementTimeoutMs: MAINTENANCE_TIMEOUT_MS,
     }),
     lanes: sizes.lanes,
+    isEmbedded: source.embedded !== null,
   }
 }
 
@@ -153,43 +150,4 @@ const prepareSchema = async (db: Database, { config, log }: DatabasesDeps): Prom
   }
   const applied = await migrateUp(db, { log })
   if (applied.length > 0) log.info({ count: applied.length }, 'the database is up to date')
-}
-
-/** Whoever guesses this key may do everything. */
-const SAFE_KEY_LENGTH = 32
-
-/**
- * Makes the first API key of an embedded database and shows it, once. Shown before it is committed:
- * whoever is killed in between gets another one at the next start, and is never left without.
- */
-const ensureFirstKey = async (
-  db: Database,
-  { embedded }: DatabaseSource,
-  { config, log, print }: DatabasesDeps,
-): Promise<void> => {
-  if (config.apiKey !== null && config.apiKey.length < SAFE_KEY_LENGTH) {
-    log.warn('CREDITD_API_KEY is short enough to be guessed: take `openssl rand -base64 33`')
-  }
-  if (config.apiKey !== null || (await hasKeys(db.orm))) return
-  if (!embedded) {
-    log.warn(
-      'there is no API key yet: set CREDITD_API_KEY, or run "npx creditd keys create --name first"',
-    )
-    return
-  }
-  const { apiKeyPrefix: prefix } = config
-  const newKey = { name: 'first key', scopes: ['admin'] as const, prefix, expiresAtMs: null }
-  const deps = { newId: randomUUID, randomBytes, now: Date.now }
-  await inTransaction(
-    db,
-    async (tx) => {
-      const { key } = await createKey(tx, newKey, deps)
-      print(
-        `\n  Your first API key, shown this once:\n\n    ${key}\n\n` +
-          `  curl -H 'Authorization: Bearer <key>' ` +
-          `http://127.0.0.1:${config.http.port}/v1/accounts\n\n`,
-      )
-    },
-    { deadlineMs: config.http.requestTimeoutMs, isRepeatable: true },
-  )
 }

@@ -26,6 +26,8 @@ export type Core = {
   readonly config: Config
   readonly log: Logger
   readonly db: Database
+  /** Whether the database is the service's own, in its data directory. */
+  readonly isEmbedded: boolean
   /** For reads that take minutes. */
   readonly maintenanceReader: Reader
   readonly ledger: Ledger
@@ -59,7 +61,7 @@ const composeLedger = async (
   closers: Closers,
 ): Promise<Omit<Core, 'close'>> => {
   const { config, log } = deps
-  const { db, ledgerDb, maintenanceDb } = databases
+  const { db, ledgerDb, maintenanceDb, isEmbedded } = databases
   const ledger = await openLedger(databases, deps)
   closers.add(ledger.close)
   const reads = createReads(db.reader)
@@ -76,12 +78,12 @@ const composeLedger = async (
   closers.add(jobs.stop)
   const pools = { maintenanceReader: maintenanceDb.reader, ledgerPool: ledgerDb.pool }
   const time = { newId: randomUUID, now: ledger.now, instanceId }
-  return { config, log, db, ...pools, ledger, reads, upkeep, jobs, ...time }
+  return { config, log, db, isEmbedded, ...pools, ledger, reads, upkeep, jobs, ...time }
 }
 
 /** The ledger over the connections it is given. */
 export const openLedger = (
-  { db, ledgerDb, lanes }: Omit<Databases, 'maintenanceDb'>,
+  { db, ledgerDb, lanes }: Pick<Databases, 'db' | 'ledgerDb' | 'lanes'>,
   { config, log, onBatch }: Pick<CoreDeps, 'config' | 'log' | 'onBatch'>,
 ): Promise<Ledger> =>
   createLedger({
