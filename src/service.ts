@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { type Core, type CoreDeps, composeCore } from './compose.js'
 import { type ComposedApp, composeApp } from './compose-app.js'
+import { ensureFirstKey, type FirstKeyDeps } from './compose-first-key.js'
 import { collectorsOf } from './compose-metrics.js'
 import type { Config } from './config.js'
 import { createDrain } from './drain.js'
@@ -11,7 +12,7 @@ import { VERSION } from './version.js'
 export type ServiceDeps = {
   readonly config: Config
   readonly log: Logger
-  readonly print: CoreDeps['print']
+  readonly print: FirstKeyDeps['print']
   readonly onLost: CoreDeps['onLost']
   readonly signal: AbortSignal
   readonly sleep: (ms: number) => Promise<unknown>
@@ -20,7 +21,10 @@ export type ServiceDeps = {
 export type Service = {
   readonly app: App
   readonly core: Core
-  /** Begins to accept requests, and the scheduled work; gives the address. */
+  /**
+   * Begins to accept requests, and the scheduled work; shows the first API key where that is ours
+   * to make; gives the address.
+   */
   listen(): Promise<string>
   /** Whether a stop is under way: then the service is not ready for new callers. */
   isStopping(): boolean
@@ -62,6 +66,7 @@ export const createService = async (deps: ServiceDeps): Promise<Service> => {
       // by its name it would be two servers, one for each version of IP
       const address = await app.listen({ port, host: host === 'localhost' ? '127.0.0.1' : host })
       await core.jobs.start()
+      await ensureFirstKey({ ...core, print: deps.print, url: address })
       return address
     },
     close() {

@@ -58,7 +58,6 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
   const core = await composeCore({
     config,
     log,
-    print: () => {},
     onLost: () => {},
     onBatch: metrics.noteBatch,
   })

@@ -32,7 +32,8 @@ const IMPORTS: Record<string, readonly string[]> = {
   ...Object.fromEntries(FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http']])),
   app: ['http', ...FEATURES],
   'compose-metrics': ['compose', 'http'],
-  'compose-databases': ['config', 'db', ...FEATURES],
+  'compose-databases': ['config', 'db'],
+  'compose-first-key': ['compose', 'db', 'admin'],
   compose: ['compose-databases', 'config', 'db', 'ledger', 'jobs'],
   'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log'],
   'compose-reconcile': ['compose', 'http', 'jobs', 'ledger'],
@@ -47,7 +48,10 @@ const IMPORTS: Record<string, readonly string[]> = {
     'jobs',
     ...FEATURES,
   ],
-  service: ['compose', 'compose-app', 'compose-metrics', 'config', 'drain', 'http', 'version'],
+  service: [
+    ...['compose', 'compose-app', 'compose-first-key', 'compose-metrics'],
+    ...['config', 'drain', 'http', 'version'],
+  ],
   server: ['service', 'config', 'explain', 'log', 'app', 'compose'],
   cli: [
     ...['compose', 'compose-command', 'config', 'explain', 'log', 'version', 'app'],

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { launchService, startService, temporaryDirectory } from '../helpers/server.js'
@@ -31,6 +33,7 @@ t.test('nothing configured: it starts, keeps its data, and stops what it started
   const first = await startService(t, env)
   const keys = first.output().match(FIRST_KEY) ?? []
   t.equal(keys.length, 1, 'a first key is shown once')
+  t.match(first.output(), `Bearer <key>' ${first.url}/v1/accounts`, 'and how to use it here')
   t.match(first.output(), /DATABASE_URL is not set: using the embedded PostgreSQL/)
   const headers = { authorization: `Bearer ${keys[0]}` }
   t.equal((await first.call('PUT', '/v1/accounts/ann', {}, headers)).status, 201)
@@ -42,6 +45,23 @@ t.test('nothing configured: it starts, keeps its data, and stops what it started
   const second = await startService(t, env)
   t.notMatch(second.output(), FIRST_KEY, 'no key is shown again')
   t.equal((await second.call('GET', '/v1/accounts/ann', undefined, headers)).status, 200)
+})
+
+t.test('a start that comes to nothing shows no key; the next one does', async (t) => {
+  const env = { DATA_DIR: temporaryDirectory(t), CREDITD_API_KEY: '' }
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as AddressInfo
+  const failed = launchService(t, { ...env, PORT: String(port) })
+  t.equal(await failed.ended, 1)
+  t.match(failed.output(), /port \d+ is in use/)
+  t.notMatch(failed.output(), FIRST_KEY)
+  const service = await startService(t, env)
+  const keys = service.output().match(FIRST_KEY) ?? []
+  t.equal(keys.length, 1)
+  const headers = { authorization: `Bearer ${keys[0]}` }
+  t.equal((await service.call('GET', '/v1/accounts', undefined, headers)).status, 200)
 })
 
 t.test('the first key and passwords are in no line of the log', async (t) => {
