@@ -11,6 +11,7 @@ import {
   scopesOf,
 } from './actor.js'
 import type { App } from './route.js'
+import { repeatedHeader } from './single-header.js'
 
 /** How long another instance may still accept a key after it was revoked elsewhere. */
 export const KEY_CACHE_TTL_MS = 5_000
@@ -143,6 +144,8 @@ export function registerAuth(app: App, authenticator: Authenticator): void {
     const { access } = request.routeOptions.config
     // a public route serves everybody, whatever the credential; an unknown one is a 404
     if (access === undefined || access === 'public') return done()
+    const refusal = repeatedHeader(request.raw.rawHeaders)
+    if (refusal !== null) return done(refusal)
     let actor: Actor | Promise<Actor>
     try {
       actor = authenticator.authenticate(request.headers.authorization)
