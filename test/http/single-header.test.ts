@@ -15,7 +15,7 @@ const charger = async ({ app }: TestApp) => {
     const socket = net.connect(port, '127.0.0.1')
     const head = ['POST /v1/accounts/a/charges HTTP/1.1', 'Host: x', 'Connection: close', ...lines]
     const type = ['Content-Type: application/json', `Content-Length: ${BODY.length}`]
-    socket.end(`${[...head, ...type].join('\r\n')}\r\n\r\n${BODY}`)
+    socket.write(`${[...head, ...type].join('\r\n')}\r\n\r\n${BODY}`)
     let text = ''
     socket.on('data', (chunk) => {
       text += chunk
