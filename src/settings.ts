@@ -93,7 +93,7 @@ export const SETTINGS = {
   ),
   LOG_LEVEL: setting(
     oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-    'Least severe log line to print',
+    'Least severe log line to print; debug has a line for every request',
   ),
   REQUEST_TIMEOUT_MS: setting(
     whole(100, 10 * MINUTE_MS).default(10_000),

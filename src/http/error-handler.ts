@@ -56,8 +56,6 @@ function logFailure(failure: AppError, error: unknown, request: FastifyRequest):
     request.log.error({ ...place, err: error }, 'request failed')
   } else if (failure.status >= 500 && !isTurnedAway(failure)) {
     request.log.warn({ ...place, code: failure.code, err: failure.cause }, 'request refused')
-  } else {
-    request.log.debug({ ...place, code: failure.code }, 'request refused')
   }
 }
 

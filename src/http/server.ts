@@ -8,6 +8,7 @@ import { answerClientError, registerErrorHandler, sendProblem } from './error-ha
 import type { Metrics } from './metrics.js'
 import { registerOpenapi } from './openapi.js'
 import { createRequestId } from './request-id.js'
+import { registerRequestLog } from './request-log.js'
 import type { App, Failure } from './route.js'
 import { type SerializerMode, serializerCompiler } from './serializer.js'
 import { validatorCompiler } from './validator.js'
@@ -65,6 +66,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   registerAuth(app, deps.authenticator)
   deps.metrics.observe(app)
   registerAudit(app, deps.audit)
+  registerRequestLog(app, deps.logger)
   await registerOpenapi(app, { version: deps.version })
   return app
 }

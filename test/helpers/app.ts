@@ -1,5 +1,5 @@
 import type { InjectOptions } from 'fastify'
-import pino from 'pino'
+import pino, { type Logger } from 'pino'
 import { type Core, composeCore } from '../../src/compose.js'
 import { composeApp } from '../../src/compose-app.js'
 import { collectorsOf } from '../../src/compose-metrics.js'
@@ -41,6 +41,8 @@ export type AppSetup = {
   /** Another instance on this database; a fresh one without it. */
   readonly url?: string
   readonly environment?: Record<string, string>
+  /** Where it logs; nowhere without it. */
+  readonly log?: Logger
 }
 
 /** The whole service in this process, on a database of its own, without a port. */
@@ -53,7 +55,7 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
     STRICT_REPLIES: 'true',
     ...setup.environment,
   })
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
+  const log = setup.log ?? pino({ level: process.env.TEST_LOG ?? 'silent' })
   const metrics = createMetrics({ now: () => performance.now() })
   const core = await composeCore({
     config,
