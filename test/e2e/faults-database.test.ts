@@ -9,6 +9,8 @@ import { openScene, TIMEOUT_MS } from './kit-scene.js'
 const REQUEST_TIMEOUT_MS = 2_500
 const STATEMENT_TIMEOUT_MS = 2_000
 const POOL_TIMEOUT_MS = 1_000
+/** As 10 s with the default limits: longer than a lock, a statement and a request may wait. */
+const HELD_MS = REQUEST_TIMEOUT_MS + 1_000
 /** How much later than its deadline an answer may come on a busy machine. */
 const SLACK_MS = 1_000
 /** After a fault all is well again within this: the longest pause between attempts, and some. */
@@ -158,19 +160,27 @@ t.test('the database under two services', { timeout: TIMEOUT_MS }, async (t) => 
     t.teardown(() => outside.end())
     await outside.query(`begin`)
     await outside.query(`select 1 from accounts where id = 'locked' for update`)
-    const waiting = atOnce(10, () => charge('locked', { idempotencyKey: 'waits' }))
+    const asked = () => atOnce(10, () => charge('locked', { idempotencyKey: 'waits' }))
+    const waiting = asked()
     const startMs = performance.now()
     const beside: Reply[] = []
     await atOnce(8, async (i) => {
-      while (performance.now() - startMs < 2_000) beside.push(await charge(others[i % 5] ?? ''))
+      while (performance.now() - startMs < HELD_MS) beside.push(await charge(others[i % 5] ?? ''))
     })
     t.same(Object.keys(tally(beside)), ['201'], `${beside.length} went by`)
     const p99 = beside.map(({ ms }) => ms).toSorted((a, b) => a - b)[
       Math.floor(beside.length * 0.99)
     ]
     t.ok((p99 ?? 0) < 500, `p99 of the others: ${p99?.toFixed()} ms`)
+    const told = await waiting
+    t.same(tally(told), { 503: 10 }, 'its own callers hear by their deadline')
+    for (const { ms, body } of told) {
+      t.ok(['outcome_unknown', 'overloaded'].includes(body.code), body.code)
+      t.ok(ms < REQUEST_TIMEOUT_MS + SLACK_MS, `after ${ms.toFixed()} ms`)
+    }
     await outside.query('rollback')
-    t.same(Object.keys(tally(await waiting)), ['201'], 'then its turn comes')
+    const again = await asked()
+    t.same(Object.keys(tally(again)), ['201'], 'then its turn comes, once')
     t.equal(await balanceOf('locked'), 99)
   })
 })
