@@ -14,9 +14,15 @@ t.test('opening an account twice opens it once, and answers 201 then 200', async
     balance: 25,
     metadata: null,
   })
+  t.equal(first.body.updatedAt, first.body.createdAt, 'nothing has changed since')
+  t.same((await call('GET', '/v1/accounts/ada@example.com')).body, first.body)
+  const plain = await call('PUT', '/v1/accounts/plain')
+  t.equal(plain.body.updatedAt, plain.body.createdAt, 'without bonus and profile')
   const again = await call('PUT', '/v1/accounts/ada@example.com', { metadata: { a: [1] } })
   t.equal(again.status, 200)
   t.match(again.body, { email: 'Ada@Example.com', balance: 25, metadata: { a: [1] } })
+  t.equal(again.body.createdAt, first.body.createdAt)
+  t.ok(again.body.updatedAt > first.body.updatedAt, 'a change shows')
   const cleared = await call('PUT', '/v1/accounts/ada@example.com', { email: null, metadata: null })
   t.match(cleared.body, { email: null, metadata: null })
   t.equal((await call('PUT', '/v1/accounts/ada@example.com')).body.metadata, null)

@@ -28,7 +28,11 @@ export type AccountSearch = {
 
 export type Profiles = {
   /** Writes the profile of an account; tells whether there was none. Safe to repeat. */
-  put(accountId: string, change: ProfileChange, nowMs: number): Promise<{ isNew: boolean }>
+  put(
+    accountId: string,
+    change: ProfileChange,
+    times: { readonly openedAtMs: number; readonly nowMs: number },
+  ): Promise<{ isNew: boolean }>
   get(accountIds: readonly string[]): Promise<ReadonlyMap<string, Profile>>
   /** Ids of accounts, by id. */
   search(search: AccountSearch): Promise<readonly string[]>
@@ -43,8 +47,8 @@ export type ProfilesDeps = {
 /** What is known of accounts beside their money. */
 export function createProfiles({ orm, readOrm }: ProfilesDeps): Profiles {
   return {
-    async put(accountId, change, nowMs) {
-      const at = new Date(nowMs)
+    async put(accountId, change, { openedAtMs, nowMs }) {
+      const openedAt = new Date(openedAtMs)
       const { email, metadata } = change
       const changed = {
         ...(email !== undefined && { email }),
@@ -53,10 +57,10 @@ export function createProfiles({ orm, readOrm }: ProfilesDeps): Profiles {
       const isChange = Object.keys(changed).length > 0
       const [row] = await orm
         .insert(profiles)
-        .values({ accountId, ...changed, createdAt: at, updatedAt: at })
+        .values({ accountId, ...changed, createdAt: openedAt, updatedAt: openedAt })
         .onConflictDoUpdate({
           target: profiles.accountId,
-          set: { ...changed, updatedAt: isChange ? at : sql`${profiles.updatedAt}` },
+          set: { ...changed, updatedAt: isChange ? new Date(nowMs) : sql`${profiles.updatedAt}` },
         })
         // a row that was inserted rather than updated has no xmax
         .returning({ isNew: sql<boolean>`xmax = 0` })

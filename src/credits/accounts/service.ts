@@ -56,8 +56,10 @@ export function createAccounts(deps: AccountsDeps): Accounts {
   return {
     async put(caller, accountId, body) {
       const { signupBonus } = deps
-      await ledger.submit({ ...asked(caller, 'open', accountId, {}), kind: 'open', signupBonus })
-      const { isNew } = await profiles.put(accountId, body, ledger.now())
+      const request = asked(caller, 'open', accountId, {})
+      const { state } = await ledger.submit({ ...request, kind: 'open', signupBonus })
+      const times = { openedAtMs: state.createdAtMs, nowMs: ledger.now() }
+      const { isNew } = await profiles.put(accountId, body, times)
       return { account: await getWith(deps, accountId), isNew }
     },
     get: (accountId) => getWith(deps, accountId),
