@@ -51,7 +51,7 @@ export class AppError extends Error {
   constructor(code: ErrorCode, message: string, fields: ErrorFields = {}, cause?: unknown) {
     // A refusal is an answer and not a fault: its stack, most of its cost, tells nobody anything.
     const limit = Error.stackTraceLimit
-    if (ERRORS[code][0] < 500) Error.stackTraceLimit = 0
+    if (isRefusal(code)) Error.stackTraceLimit = 0
     super(message, cause === undefined ? undefined : { cause })
     Error.stackTraceLimit = limit
     this.name = 'AppError'
@@ -63,6 +63,10 @@ export class AppError extends Error {
     return ERRORS[this.code][0]
   }
 }
+
+/** Those of the server's side come by the thousand, just when there is no time for a stack. */
+const isRefusal = (code: ErrorCode): boolean =>
+  ERRORS[code][0] < 500 || code === 'overloaded' || code === 'maintenance'
 
 /** Whether the failure is one of ours with this code. */
 export const hasCode = (error: unknown, code: ErrorCode): error is AppError =>

@@ -61,7 +61,7 @@ function logFailure(failure: AppError, error: unknown, request: FastifyRequest):
 
 /** To turn somebody away must cost less than to serve them: the metrics count it, no line each. */
 const isTurnedAway = ({ code, cause }: AppError): boolean =>
-  code === 'overloaded' && cause === undefined
+  (code === 'overloaded' || code === 'maintenance') && cause === undefined
 
 /** Which methods a path has; asked only when a request matched no route. */
 function collectMethods(app: App): (path: string) => readonly string[] {

@@ -183,6 +183,15 @@ t.test('bytes that are no HTTP are answered with a problem and cut off', async (
   t.match(JSON.parse(answer.split('\r\n\r\n')[1] ?? ''), { code: 'invalid_request', status: 400 })
 })
 
+t.test('a refusal takes no stack, whichever side it is on; a fault does', async (t) => {
+  const calm: ErrorCode[] = ['invalid_request', 'insufficient_credits', 'overloaded', 'maintenance']
+  for (const code of calm) t.notMatch(new AppError(code, 'no').stack, /\n +at /, code)
+  for (const code of ['internal', 'outcome_unknown', 'database_unavailable'] as const) {
+    t.match(new AppError(code, 'no').stack, /errors\.test/, code)
+  }
+  t.ok(Error.stackTraceLimit > 0)
+})
+
 t.test('every error code has a documented problem', async (t) => {
   for (const code of Object.keys(ERRORS) as ErrorCode[]) {
     const error = new AppError(code, 'x')
