@@ -7,6 +7,7 @@ import { createClientClass, createEndpointRing, endpointsOf } from './client.js'
 import { isConnectionLost, isRetryable, READ_ONLY_STATE, sqlStateOf } from './errors.js'
 import { GuardedPool } from './pool.js'
 import { createReader, type Reader } from './reader.js'
+import { createReminder } from './reminder.js'
 import { DatabaseSetupError } from './setup-error.js'
 import { watchSlowQueries } from './slow-query.js'
 import {
@@ -75,6 +76,8 @@ const REPLY_GRACE_MS = 2_000
 const IDLE_CONNECTION_MS = 60_000
 
 const RETRY_PAUSE_MS = 500
+/** Somebody who waits wants to know why, and not twice a second. */
+const REMIND_EVERY_MS = 30_000
 
 /** Connections say goodbye within milliseconds, unless the network is gone. */
 const CLOSE_WAIT_MS = 1_000
@@ -190,6 +193,7 @@ const waitUntilUsable = async (
   options: DatabaseOptions,
 ): Promise<string> => {
   const deadlineMs = performance.now() + (options.connectDeadlineMs ?? DEFAULTS.connectDeadlineMs)
+  const isTimeToTell = createReminder(REMIND_EVERY_MS)
   for (;;) {
     try {
       return await readSchema(pool)
@@ -197,8 +201,10 @@ const waitUntilUsable = async (
       const isOver = performance.now() + RETRY_PAUSE_MS > deadlineMs || options.signal?.aborted
       const isWorthWaiting = isRetryable(error) || sqlStateOf(error) === READ_ONLY_STATE
       if (isOver || !isWorthWaiting) throw setupErrorOf(error, description)
-      const { message } = error as Error
-      options.log.warn({ database: description, reason: message }, 'waiting for the database')
+      if (isTimeToTell(performance.now())) {
+        const { message } = error as Error
+        options.log.warn({ database: description, reason: message }, 'waiting for the database')
+      }
     }
     await sleep(RETRY_PAUSE_MS)
   }

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import t from 'tap'
 import { type DatabaseOptions, openDatabase } from '../../src/db/open.js'
+import { createReminder } from '../../src/db/reminder.js'
 import { DatabaseSetupError } from '../../src/db/setup-error.js'
 import { emptyDatabase, quietLog, type TestContext } from '../helpers/database.js'
 import { closedPort, greet, listen } from '../helpers/fake-postgres.js'
@@ -20,6 +21,20 @@ const failure = async (options: Partial<DatabaseOptions> & { url: string }): Pro
   }
   throw new Error('it opened')
 }
+
+t.test('the wait for a database is told of once, and then now and then', async (t) => {
+  const lines: unknown[] = []
+  const log = { ...quietLog, warn: (...line: unknown[]) => lines.push(line) }
+  const url = `postgres://u:p@127.0.0.1:${await closedPort()}/db`
+  const startedMs = performance.now()
+  t.type(await failure({ url, log, connectDeadlineMs: 1_300 }), DatabaseSetupError)
+  t.ok(performance.now() - startedMs > 900, 'it was tried more than once')
+  t.equal(lines.length, 1)
+  t.match(lines, [[{ reason: /ECONNREFUSED/ }, 'waiting for the database']])
+  const isTimeToTell = createReminder(30_000)
+  const told = [0, 500, 29_999, 30_000, 30_500, 60_000].map(isTimeToTell)
+  t.same(told, [true, false, false, true, false, true])
+})
 
 t.test('a bigint is a number, and one too large for that is refused', async (t) => {
   const db = await open(t)
