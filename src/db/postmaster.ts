@@ -70,11 +70,20 @@ export const launchPostmaster = (cluster: Cluster, port: number): (() => string 
     failure = error.message
   })
   child.once('exit', (code, signal) => {
-    const output = readFileSync(cluster.logFile, 'utf8').slice(offset).trim().slice(-1_000)
-    failure = `it ended with ${code ?? signal}: ${output.replace(/\s+/g, ' ')}`
+    failure = `it ended with ${code ?? signal}: ${lastWords(cluster, offset)}`
   })
   child.unref()
   return () => failure
+}
+
+/** What it wrote into its log since the start; the log, and all of the directory, may be gone. */
+const lastWords = ({ logFile }: Cluster, offset: number): string => {
+  try {
+    const output = readFileSync(logFile).subarray(offset).toString()
+    return output.trim().slice(-1_000).replace(/\s+/g, ' ') || 'it said nothing'
+  } catch (error) {
+    return `its log can not be read (${(error as Error).message})`
+  }
 }
 
 /** Stops the server in order, and after a while without asking. */
