@@ -17,7 +17,8 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
-import { borrowIdentity, findBinaries } from '../src/db/postgres-binaries.js'
+import { borrowIdentity } from '../src/db/postgres-binaries.js'
+import { testBinaries } from '../test/helpers/binaries.js'
 
 const IDLE_LIMIT_MS = Number(process.env.TEST_PG_IDLE_MS ?? 10 * 60_000)
 const CHECK_EVERY_MS = 5_000
@@ -48,7 +49,7 @@ const freePort = (): Promise<number> =>
 const directory = process.argv[2]
 if (!directory) throw new Error('usage: tsx scripts/test-cluster.ts <directory>')
 const identity = borrowIdentity()
-const binaries = findBinaries(identity)
+const binaries = testBinaries(identity)
 const data = join(directory, 'data')
 mkdirSync(data, { recursive: true, mode: 0o700 })
 if (identity.uid !== undefined) {
@@ -57,14 +58,14 @@ if (identity.uid !== undefined) {
 }
 const quiet = { ...identity, cwd: '/', stdio: 'pipe' as const }
 execFileSync(
-  join(binaries.directory, 'initdb'),
+  join(binaries, 'initdb'),
   ['-D', data, '-U', 'creditd', '-A', 'trust', '--no-sync', '--locale=C', '--encoding=UTF8'],
   quiet,
 )
 const port = await freePort()
 const log = openSync(join(directory, 'postgres.log'), 'a')
 const server = spawn(
-  join(binaries.directory, 'postgres'),
+  join(binaries, 'postgres'),
   ['-D', data, '-p', String(port), ...SETTINGS.flatMap((setting) => ['-c', setting])],
   { ...identity, cwd: '/', stdio: ['ignore', log, log] },
 )

@@ -4,7 +4,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { borrowIdentity, findBinaries } from '../../src/db/postgres-binaries.js'
+import { borrowIdentity } from '../../src/db/postgres-binaries.js'
+import { testBinaries } from '../helpers/binaries.js'
 import type { TestContext } from '../helpers/database.js'
 import { eventually } from './kit-client.js'
 
@@ -37,9 +38,10 @@ const SETTINGS = [
 ]
 const START_DEADLINE_MS = 30_000
 
-export const openPostgres = async (t: TestContext): Promise<OwnPostgres> => {
+/** `folder` is where its binaries are; without it, those that all tests use. */
+export const openPostgres = async (t: TestContext, folder?: string): Promise<OwnPostgres> => {
   const identity = borrowIdentity()
-  const { directory: binaries } = findBinaries(identity)
+  const binaries = folder ?? testBinaries(identity)
   const directory = mkdtempSync(join(tmpdir(), 'creditd-e2e-'))
   chmodSync(directory, 0o755)
   const data = join(directory, 'data')

@@ -56,7 +56,12 @@ export const readCluster = (directory: string): Cluster | null => {
 }
 
 const sharedDirectory = (): string => {
-  const mark = createHash('sha256').update(ROOT).digest('hex').slice(0, 8)
+  // each version has a cluster of its own
+  const version = process.env.TEST_POSTGRES_BIN ?? ''
+  const mark = createHash('sha256')
+    .update(ROOT + version)
+    .digest('hex')
+    .slice(0, 8)
   return join(tmpdir(), `creditd-test-${userInfo().uid}-${mark}`)
 }
 
