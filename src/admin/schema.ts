@@ -117,7 +117,7 @@ export type AuditView = z.output<typeof auditEntry>
 
 export const auditEntries = z.object({ entries: z.array(auditEntry), nextCursor })
 
-export const reconcileQuery = z.object({ accountId: accountId.optional() })
+export const reconcileQuery = z.strictObject({ accountId: accountId.optional() })
 export const reconciliation = z
   .object({
     accounts: z.int().meta({ description: 'How many accounts were looked at.' }),

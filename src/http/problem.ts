@@ -58,15 +58,17 @@ export function problemHeaders(error: AppError): Record<string, string> {
   return headers
 }
 
+const AMOUNT_FAULT = 'Must be a whole number of credits from 1 to 9007199254740991'
+
 const EXAMPLES: Partial<Record<ErrorCode, { detail: string; fields?: Record<string, unknown> }>> = {
   invalid_request: {
-    detail: 'body amount: Invalid input: expected number, received string',
+    detail: `body amount: ${AMOUNT_FAULT}`,
     fields: {
       errors: [
         {
           in: 'body',
           path: 'amount',
-          message: 'Invalid input: expected number, received string',
+          message: AMOUNT_FAULT,
         },
       ],
     },

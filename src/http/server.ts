@@ -7,6 +7,7 @@ import { registerDeadline } from './deadline.js'
 import { answerClientError, registerErrorHandler, sendProblem } from './error-handler.js'
 import type { Metrics } from './metrics.js'
 import { registerOpenapi } from './openapi.js'
+import { registerQueryCheck } from './query.js'
 import { createRequestId } from './request-id.js'
 import { registerRequestLog } from './request-log.js'
 import type { App, Failure } from './route.js'
@@ -63,6 +64,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   registerErrorHandler(app)
   registerDeadline(app, deps.requestTimeoutMs)
   registerBodyParsers(app)
+  registerQueryCheck(app)
   registerAuth(app, deps.authenticator)
   deps.metrics.observe(app)
   registerAudit(app, deps.audit)

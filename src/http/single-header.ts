@@ -6,7 +6,7 @@ const IDEMPOTENCY_KEY = 'idempotency-key'
 
 /**
  * The refusal of a request that sends a header twice which names one thing; null when it does not.
- * Takes names and values in turn, as they came. On the way of every call: it looks at lengths first.
+ * Takes names and values in turn, as they came. On the way of every call, so lengths come first.
  */
 export function repeatedHeader(rawHeaders: readonly string[]): AppError | null {
   let credentials = 0

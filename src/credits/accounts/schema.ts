@@ -69,7 +69,7 @@ export const accountQuery = pageQuery.extend({
 
 export const accounts = z.object({ accounts: z.array(account), nextCursor })
 
-export const balanceQuery = z.object({
+export const balanceQuery = z.strictObject({
   at: instant.optional().meta({ description: 'The balance as it was then; now without it.' }),
 })
 

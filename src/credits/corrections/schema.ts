@@ -1,11 +1,8 @@
 import { z } from 'zod'
 import { metadata } from '../../http/metadata.js'
-import { accountId, credits, reason } from '../../http/schema.js'
+import { accountId, credits, reason, whole } from '../../http/schema.js'
 
-const signedCredits = z
-  .int()
-  .min(-Number.MAX_SAFE_INTEGER)
-  .max(Number.MAX_SAFE_INTEGER)
+const signedCredits = whole(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, 'credits')
   .refine((value) => value !== 0, 'Must not be 0')
   .meta({ description: 'Whole credits to add, or, negative, to take.', examples: [-5] })
 

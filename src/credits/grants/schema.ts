@@ -8,6 +8,7 @@ import {
   nextCursor,
   reason,
   timestamp,
+  whole,
 } from '../../http/schema.js'
 import { GRANT_SOURCES } from '../../ledger/model.js'
 import { grantId } from '../transaction.js'
@@ -20,11 +21,10 @@ const source = z.enum(GRANT_SOURCES).meta({
     '`expiresAt` says otherwise; the others stay.',
   examples: ['bonus'],
 })
-const priority = z
-  .int()
-  .min(0)
-  .max(MAX_PRIORITY)
-  .meta({ description: 'Smaller pays first; then the sooner expiry, then age.', examples: [50] })
+const priority = whole(0, MAX_PRIORITY).meta({
+  description: 'Smaller pays first; then the sooner expiry, then age.',
+  examples: [50],
+})
 
 export const grantFields = {
   amount: credits,

@@ -26,7 +26,7 @@ export type HistoryFilter = z.output<typeof historyQuery>
 export const transactions = z.object({ transactions: z.array(transaction), nextCursor })
 export const transactionParams = z.object({ transactionId })
 
-export const usageQuery = z.object({
+export const usageQuery = z.strictObject({
   ...period,
   groupBy: z
     .enum(['action', 'day'])

@@ -1,17 +1,16 @@
 import { z } from 'zod'
 import { metadata } from '../../http/metadata.js'
-import { accountId, amount, nextCursor, pageQuery, timestamp } from '../../http/schema.js'
+import { accountId, amount, nextCursor, pageQuery, timestamp, whole } from '../../http/schema.js'
 import { checkCost, costFields, settlementFields } from '../charges/schema.js'
 import { grantPart, holdId, transactionId } from '../transaction.js'
 
 /** A job that runs longer extends its hold. */
 const MAX_TTL_SECONDS = 30 * 24 * 60 * 60
 
-const ttlSeconds = z
-  .int()
-  .min(1)
-  .max(MAX_TTL_SECONDS)
-  .meta({ description: 'How long the hold lasts from now, at most 30 days.', examples: [900] })
+const ttlSeconds = whole(1, MAX_TTL_SECONDS, 'seconds').meta({
+  description: 'How long the hold lasts from now, at most 30 days.',
+  examples: [900],
+})
 
 export const holdFields = { ...costFields, ttlSeconds, metadata: metadata.optional() }
 export const holdBody = z

@@ -8,7 +8,7 @@ import { parseIdempotencyKey } from '../../http/idempotency-key.js'
 import type { Caller } from '../../http/once.js'
 import { toProblem } from '../../http/problem.js'
 import { ACCOUNT_ID } from '../../http/schema.js'
-import { invalid, invalidField } from '../../http/validator.js'
+import { invalidField, validated } from '../../http/validator.js'
 import type { Ledger } from '../../ledger/ledger.js'
 import type { Operation } from '../../ledger/model.js'
 import type { Charges } from '../charges/service.js'
@@ -109,9 +109,9 @@ function createPreparation(deps: OperationsDeps): (ask: Ask) => Promise<Prepared
     const type = typeOf(entry)
     if (type === null) throw invalidField('type', `Must be one of ${OPERATION_TYPES.join(', ')}`)
     if (!mayAccess(actor, OPERATION_ACCESS[type])) throw forbidden(OPERATION_ACCESS[type])
-    const parsed = operationSchemas[type].safeParse(entry)
-    if (!parsed.success) throw invalid(parsed.error, 'body')
-    const { type: _, idempotencyKey, ...fields } = parsed.data
+    const { value, error } = validated<Entry<OperationType>>(operationSchemas[type], entry, 'body')
+    if (error) throw error
+    const { type: _, idempotencyKey, ...fields } = value
     const own = { ...caller, idempotencyKey: keyOf(caller, idempotencyKey, index) }
     // the schema of this very type has just accepted the fields
     const prepare = preparers[type] as (by: Caller, of: unknown) => Operation | Promise<Operation>

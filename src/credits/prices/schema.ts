@@ -5,8 +5,11 @@ import {
   amount,
   nextCursor,
   pageQuery,
+  rangeOf,
   text,
   timestamp,
+  whole,
+  wholeInQuery,
 } from '../../http/schema.js'
 import { MAX_FORMULA_CHARACTERS, MAX_VARIABLES, QUANTITY } from './formula.js'
 import { ACCESS_REASONS } from './quote.js'
@@ -24,11 +27,10 @@ export const tierId = z
   .meta({ description: 'The name of a membership tier.', examples: ['pro'] })
 
 /** How many things a charge, a hold or a question about access is for. */
-export const quantity = z
-  .int()
-  .min(1)
-  .max(MAX_QUANTITY)
-  .meta({ description: 'How many, 1 to 1000000.', examples: [1] })
+export const quantity = whole(1, MAX_QUANTITY).meta({
+  description: 'How many, 1 to 1000000.',
+  examples: [1],
+})
 
 /**
  * Numbers for the formula of a price, each taken digit by digit. The object itself goes on,
@@ -48,17 +50,18 @@ export const variables = numbersByName({
   examples: [{ tokens: 3500 }],
 })
 
-const cost = z
-  .int()
-  .min(0)
-  .max(Number.MAX_SAFE_INTEGER)
-  .meta({ description: 'Whole credits; 0 is free.', examples: [10] })
+const cost = whole(0, Number.MAX_SAFE_INTEGER, 'credits').meta({
+  description: 'Whole credits; 0 is free.',
+  examples: [10],
+})
+
+const COST_FAULT = `Must be ${rangeOf(0, Number.MAX_SAFE_INTEGER, 'credits')}`
 
 const tierCosts = numbersByName({
   max: MAX_TIERS,
   faultOf(name, value) {
     if (!TIER_ID.test(name)) return 'Is no name of a tier'
-    return cost.safeParse(value).success ? null : 'Must be a whole number from 0 to 2^53 - 1'
+    return cost.safeParse(value).success ? null : COST_FAULT
   },
 }).meta({
   type: 'object',
@@ -142,11 +145,10 @@ export const prices = z.object({ prices: z.array(price), nextCursor })
 const tier = z
   .strictObject({
     id: tierId,
-    level: z
-      .int()
-      .min(0)
-      .max(MAX_LEVEL)
-      .meta({ description: 'A higher level has what all lower ones have.', examples: [20] }),
+    level: whole(0, MAX_LEVEL).meta({
+      description: 'A higher level has what all lower ones have.',
+      examples: [20],
+    }),
   })
   .meta({ id: 'Tier', examples: [{ id: 'pro', level: 20 }] })
 
@@ -178,11 +180,9 @@ export const tiers = z
   })
   .meta({ examples: [{ tiers: EXAMPLE_TIERS, nextCursor: null }] })
 
-export const accessQuery = z.object({
+export const accessQuery = z.strictObject({
   action: actionName,
-  quantity: z.coerce
-    .number('Must be a whole number')
-    .pipe(quantity)
+  quantity: wholeInQuery(1, MAX_QUANTITY)
     .default(1)
     .meta({ description: 'How many, 1 to 1000000.', examples: [1] }),
 })
