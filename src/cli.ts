@@ -1,14 +1,13 @@
 #!/usr/bin/env node
-import { randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs, runMain } from 'citty'
-import { createKey } from './admin/api-keys.js'
+import { defineCommand, runMain } from 'citty'
+import { command, json, show, yes } from './cli/command.js'
+import { keysCommand } from './cli/keys.js'
 import { withDatabase, withLedger } from './compose-command.js'
-import { type Config, describeConfig, loadConfig } from './config.js'
+import { describeConfig } from './config.js'
 import { migrateDown, migrateUp, migrationStatus } from './db/migrate.js'
 import { DatabaseSetupError } from './db/setup-error.js'
 import { explain } from './explain.js'
-import { SCOPES, type Scope } from './http/actor.js'
 import { verify } from './ledger/verify.js'
 import { CAMPAIGN_ARGS, campaignOf } from './operations/campaign.js'
 import { checkDatabase, type Finding } from './operations/check-database.js'
@@ -16,48 +15,6 @@ import { countAccounts, describeReport, grantExisting } from './operations/grant
 import { createProgressBar } from './operations/progress-bar.js'
 import { resetDatabase } from './operations/reset-database.js'
 import { VERSION } from './version.js'
-
-const DAY_MS = 86_400_000
-
-const json = { type: 'boolean', description: 'Print JSON' } as const
-const yes = { type: 'boolean', description: 'Do it without being asked again' } as const
-
-type Context<T extends ArgsDef> = { args: ParsedArgs<T>; config: Config }
-
-/** Runs with the settings of the environment; what fails is told in a line, and exits with 1. */
-const command = <const T extends ArgsDef>(
-  description: string,
-  args: T,
-  act: (context: Context<T>) => Promise<boolean>,
-): CommandDef<T> =>
-  defineCommand({
-    meta: { description },
-    args,
-    async run(context) {
-      try {
-        refuseUnknown(context.rawArgs, args)
-        const config = loadConfig(process.env)
-        const isWell = await act({ args: context.args as ParsedArgs<T>, config })
-        process.exitCode = isWell ? 0 : 1
-      } catch (error) {
-        console.error(`creditd: ${explain(error)}`)
-        process.exitCode = 1
-      }
-    },
-  })
-
-/** A mistyped option must not run the command as if it had not been there. */
-const refuseUnknown = (rawArgs: readonly string[], args: ArgsDef): void => {
-  for (const arg of rawArgs.filter((text) => text.startsWith('-'))) {
-    const name = arg.replace(/^--?(no-)?/, '').replace(/=.*/, '')
-    const camel = name.replace(/-(\w)/g, (_match, letter: string) => letter.toUpperCase())
-    if (!(camel in args) && !(name in args)) throw new DatabaseSetupError(`unknown option ${arg}`)
-  }
-}
-
-const show = (value: unknown, lines: readonly string[], asJson: boolean | undefined): void => {
-  console.log(asJson ? JSON.stringify(value, null, 2) : lines.join('\n'))
-}
 
 const configCommand = command(
   'Print the effective settings, without secrets',
@@ -190,33 +147,6 @@ const grantExistingCommand = command(
   },
 )
 
-const createKeyCommand = command(
-  'Make an API key; it is printed once and never again',
-  {
-    name: { type: 'string', description: 'What it is for', required: true },
-    scopes: { type: 'string', description: `Of ${SCOPES.join(', ')}`, default: 'admin' },
-    days: { type: 'string', description: 'How many days it lasts; for ever when not given' },
-    json,
-  },
-  async ({ args, config }) => {
-    const scopes = args.scopes.split(',').map((scope) => scope.trim())
-    const unknown = scopes.filter((scope) => !SCOPES.includes(scope as Scope))
-    if (unknown.length > 0) {
-      throw new DatabaseSetupError(`unknown scope ${unknown.join(', ')}: ${SCOPES.join(', ')}`)
-    }
-    if (args.days !== undefined && !/^[1-9]\d{0,4}$/.test(args.days)) {
-      throw new DatabaseSetupError('--days must be a whole number from 1')
-    }
-    const expiresAtMs = args.days === undefined ? null : Date.now() + Number(args.days) * DAY_MS
-    const { name } = args
-    const wanted = { name, scopes: scopes as Scope[], prefix: config.apiKeyPrefix, expiresAtMs }
-    const deps = { newId: randomUUID, randomBytes, now: Date.now }
-    const made = await withDatabase(config, (db) => createKey(db.orm, wanted, deps))
-    show(made, [made.key], args.json)
-    return true
-  },
-)
-
 const main = defineCommand({
   meta: { name: 'creditd', version: VERSION, description: 'The credits back end, for operators' },
   subCommands: {
@@ -228,10 +158,7 @@ const main = defineCommand({
     'db:reset': resetCommand,
     reconcile: reconcileCommand,
     'grant-existing': grantExistingCommand,
-    keys: defineCommand({
-      meta: { description: 'API keys' },
-      subCommands: { create: createKeyCommand },
-    }),
+    keys: keysCommand,
   },
 })
 

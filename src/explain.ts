@@ -1,5 +1,6 @@
 import { ConfigError } from './config.js'
 import { DatabaseSetupError } from './db/setup-error.js'
+import { AppError } from './errors.js'
 
 type SystemError = {
   readonly code?: string
@@ -11,7 +12,8 @@ type SystemError = {
 
 /** What the operator can mend is told in a line or two, anything else with all there is to know. */
 export const explain = (error: unknown): string => {
-  if (error instanceof ConfigError || error instanceof DatabaseSetupError) return error.message
+  const isPlain = error instanceof ConfigError || error instanceof DatabaseSetupError
+  if (isPlain || (error instanceof AppError && error.status < 500)) return error.message
   const { code, port, syscall, address, hostname } = error as SystemError
   if (code === 'EADDRINUSE') return `port ${port} is in use: set PORT to another one`
   if (code === 'EADDRNOTAVAIL' || (syscall === 'getaddrinfo' && code !== undefined)) {

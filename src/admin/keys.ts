@@ -31,6 +31,14 @@ export type KeysDeps = {
 /** Where a page of keys ends. */
 export type KeyPosition = readonly [createdAtMs: number, id: string]
 
+/** Whether it is one that `list` gives. */
+export function isKeyPosition(value: unknown): value is KeyPosition {
+  if (!Array.isArray(value) || value.length !== 2) return false
+  const [ms, id] = value as unknown[]
+  const isTime = Number.isSafeInteger(ms) && Math.abs(ms as number) < 8e12
+  return isTime && typeof id === 'string' && id.length <= 64 && !id.includes('\0')
+}
+
 export type Keys = {
   /**
    * Makes a key; the reply alone ever holds it. `beside` joins its transaction. Throws

@@ -5,7 +5,7 @@ import { decodeCursor } from '../http/page.js'
 import { contract } from '../http/route.js'
 import type { Verification } from '../ledger/verify.js'
 import type { AuditReader } from './audit-reader.js'
-import type { KeyPosition, Keys } from './keys.js'
+import { isKeyPosition, type Keys } from './keys.js'
 import type { ApiKey, NewApiKey } from './schema.js'
 import * as schema from './schema.js'
 
@@ -58,13 +58,6 @@ export const adminRoutes: FastifyPluginAsyncZod<AdminRoutesDeps> = async (app, d
     const { accounts, mismatches } = await reconcile(query.accountId ?? null)
     return { accounts, mismatches: [...mismatches] }
   })
-}
-
-function isKeyPosition(value: unknown): value is KeyPosition {
-  if (!Array.isArray(value) || value.length !== 2) return false
-  const [ms, id] = value as unknown[]
-  const isTime = Number.isSafeInteger(ms) && Math.abs(ms as number) < 8e12
-  return isTime && typeof id === 'string' && id.length <= 64 && !id.includes('\0')
 }
 
 const createApiKey = contract({

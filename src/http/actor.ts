@@ -9,6 +9,13 @@ export const SCOPES = [
   'limits:write',
   'admin',
 ] as const
+/** Keys may have these already; no route asks for them yet. */
+export const COMING_SCOPES: readonly string[] = [
+  'purchases:write',
+  'invites:write',
+  'sessions:write',
+  'limits:write',
+] satisfies readonly Scope[]
 export type Scope = (typeof SCOPES)[number]
 
 /** Who may call a route: anybody, or a key that has one of the scopes. */

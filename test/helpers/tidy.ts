@@ -28,7 +28,7 @@ const IMPORTS: Record<string, readonly string[]> = {
   log: ['db'],
   settings: ['db'],
   config: ['settings', 'db'],
-  explain: ['config', 'db'],
+  explain: ['config', 'db', 'errors'],
   ...Object.fromEntries(FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http']])),
   app: ['http', ...FEATURES],
   'compose-metrics': ['compose', 'http'],
@@ -73,9 +73,10 @@ const PACKAGES: Record<string, readonly string[]> = {
 }
 
 /** Where wall clocks, random numbers and ids come from; everywhere else they are handed in. */
-const ROOTS = /^src\/(server|cli|service|compose[a-z-]*)\.ts$/
-const READS_ENVIRONMENT = /^(src\/(server|cli)\.ts|scripts\/|test\/|bench\/|[a-z.]+\.ts$)/
-const MAY_PRINT = /^(src\/cli\.ts|scripts\/|bench\/)/
+const ROOTS = /^src\/(cli\/|(server|cli|service|compose[a-z-]*)\.ts$)/
+const READS_ENVIRONMENT =
+  /^(src\/(server|cli|cli\/command)\.ts|scripts\/|test\/|bench\/|[a-z.]+\.ts$)/
+const MAY_PRINT = /^(src\/cli(\/command)?\.ts|scripts\/|bench\/)/
 const KNOWS_NODE_ENV = /^(src\/(settings|config)\.ts|scripts\/|test\/|bench\/)/
 /** These adapt classes of pg, which can be adapted in no other way. */
 const MAY_HAVE_CLASSES = /^src\/db\/(pool|client)\.ts$/

@@ -167,6 +167,52 @@ t.test('keys create makes a key that the service accepts', async (t) => {
   t.equal((await service.call('PUT', '/v1/accounts/a', {}, headers)).status, 403)
 })
 
+t.test('keys list and keys revoke show and end keys, for people and for programs', async (t) => {
+  const { url } = await freshDatabase(t)
+  const env = { DATABASE_URL: url }
+  const keys = (...args: string[]) => creditd(t, env, 'keys', ...args)
+  t.match(await keys('list'), { code: 0, out: 'no API keys\n' })
+  const root = JSON.parse((await keys('create', '--name', 'root', '--json')).out)
+  const scopes = 'credits:read,credits:read,purchases:write'
+  const made = await keys('create', '--name', 'chat', '--scopes', scopes, '--days', '3', '--json')
+  const chat = JSON.parse(made.out)
+  t.match(made.err, /purchases:write opens nothing yet/, 'what is still to come is said')
+
+  const listed = await keys('list')
+  t.equal(listed.code, 0)
+  const lines = listed.out.trim().split('\n')
+  t.equal(lines.length, 2, 'one a line, newest first')
+  t.match(lines[0], new RegExp(`^${chat.id} .* active .*credits:read,purchases:write .* chat$`))
+  t.match(lines[0], `${chat.key.slice(0, 12)}…`)
+  for (const { key } of [root, chat]) t.notMatch(listed.out, key, 'never the key itself')
+
+  const revoked = await keys('revoke', chat.id)
+  t.match(revoked, { code: 0, out: new RegExp(`^revoked ${chat.id} .*within 5 seconds\\n$`) })
+  t.match(await keys('revoke', chat.id), { code: 0 }, 'safe to repeat')
+  const active = JSON.parse((await keys('list', '--json')).out).apiKeys
+  t.match(active, [{ id: root.id, name: 'root', revokedAt: null }])
+  t.equal(active.length, 1)
+  const all = JSON.parse((await keys('list', '--all', '--json')).out).apiKeys
+  t.match(all, [
+    { id: chat.id, scopes: ['credits:read', 'purchases:write'], revokedAt: String },
+    {},
+  ])
+  t.match((await keys('list', '--all')).out, / revoked .* chat$/m)
+
+  const refused: [RegExp, ...string[]][] = [
+    [/^creditd: There is no such API key\n$/, 'revoke', 'none'],
+    [/^creditd: Without this key nobody could make another one/, 'revoke', root.id],
+    [/Missing required positional argument: ID/, 'revoke'],
+    [/unknown option --every/, 'list', '--every'],
+  ]
+  for (const [error, ...args] of refused) {
+    const result = await keys(...args)
+    t.equal(result.code, 1, args.join(' '))
+    t.match(result.err, error, args.join(' '))
+  }
+  t.equal(JSON.parse((await keys('list', '--json')).out).apiKeys.length, 1)
+})
+
 t.test('reconcile finds nothing in good books, and names what is wrong in others', async (t) => {
   const { url } = await freshDatabase(t)
   const env = { DATABASE_URL: url }

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import t from 'tap'
-import { SCOPES, type Scope } from '../../src/http/actor.js'
+import { COMING_SCOPES, SCOPES, type Scope } from '../../src/http/actor.js'
 import { createAuthenticator, KEY_CACHE_TTL_MS, keyHash } from '../../src/http/auth.js'
 import { ADMIN_KEY, openApp, type TestApp } from '../helpers/app.js'
 
@@ -68,6 +68,22 @@ t.test('a lookup that began before a revocation does not bring the key back', as
   const after = auth.authenticate(`Bearer ${KEY}`)
   release()
   await t.rejects(Promise.resolve(after), { code: 'unauthenticated' })
+})
+
+t.test('the scopes that no route asks for are those of what is to come', async (t) => {
+  const { app } = await openApp(t)
+  const used = new Set<string>(['admin'])
+  for (const operations of Object.values(app.swagger().paths ?? {})) {
+    for (const { description = '' } of Object.values(operations) as { description?: string }[]) {
+      const scopes = /Scope: (.*)\.$/.exec(description)?.[1] ?? ''
+      for (const [, scope = ''] of scopes.matchAll(/`([a-z:]+)`/g)) used.add(scope)
+    }
+  }
+  t.ok(used.size >= 4)
+  t.same(
+    SCOPES.filter((scope) => !used.has(scope)),
+    COMING_SCOPES,
+  )
 })
 
 t.test('credentials that are none are refused without a look into the database', async (t) => {
