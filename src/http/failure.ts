@@ -1,5 +1,10 @@
 import { toAppError as fromDatabase } from '../db/errors.js'
 import { AppError } from '../errors.js'
+import { BODY_LIMIT_BYTES, BULK_BODY_LIMIT_BYTES } from './body.js'
+import { MAX_PARAM_LENGTH } from './route.js'
+
+const TOO_LARGE =
+  `The body may have ${BODY_LIMIT_BYTES} bytes, ` + `that of a bulk call ${BULK_BODY_LIMIT_BYTES}`
 
 /** The failure that the client sees; what we did not expect shows nothing of itself. */
 export function toFailure(error: unknown): AppError {
@@ -11,7 +16,7 @@ export function toFailure(error: unknown): AppError {
 function fromFramework(error: unknown): AppError | null {
   if (typeof error !== 'object' || error === null || !('statusCode' in error)) return null
   const { statusCode: status, code } = error as { statusCode: unknown; code?: unknown }
-  if (status === 413) return new AppError('payload_too_large', 'The body is too large')
+  if (status === 413) return new AppError('payload_too_large', TOO_LARGE)
   if (status === 415) {
     return new AppError('unsupported_media_type', 'The body must be sent as application/json')
   }
@@ -19,7 +24,10 @@ function fromFramework(error: unknown): AppError | null {
     return new AppError('invalid_request', 'The path is not valid percent-encoded UTF-8')
   }
   if (code === 'FST_ERR_MAX_PARAM_LENGTH') {
-    return new AppError('invalid_request', 'A part of the path is too long')
+    return new AppError(
+      'invalid_request',
+      `A part of the path is longer than ${MAX_PARAM_LENGTH} characters`,
+    )
   }
   if (typeof status !== 'number' || status < 400 || status >= 500) return null
   return new AppError('invalid_request', 'The request can not be read', {}, error)

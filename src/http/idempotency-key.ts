@@ -3,6 +3,7 @@ import { AppError } from '../errors.js'
 /** Printable ASCII without the quote and the backslash, so that both forms name the same key. */
 const KEY =
   /^[\x21\x23-\x5b\x5d-\x7e](?:[\x20\x21\x23-\x5b\x5d-\x7e]{0,253}[\x21\x23-\x5b\x5d-\x7e])?$/
+const FORM = 'be 1 to 255 printable ASCII characters, bare or in double quotes'
 const QUOTED = /^"(.*)"$/
 
 /**
@@ -14,12 +15,12 @@ export function parseIdempotencyKey(header: string | string[] | undefined): stri
   const value = typeof header === 'string' ? header.trim() : ''
   const key = QUOTED.exec(value)?.[1] ?? value
   if (KEY.test(key)) return key
-  throw new AppError('invalid_request', 'The Idempotency-Key is not usable', {
+  throw new AppError('invalid_request', `The Idempotency-Key must ${FORM}`, {
     errors: [
       {
         in: 'header',
         path: 'idempotency-key',
-        message: 'Must be 1 to 255 printable ASCII characters, bare or in double quotes',
+        message: `Must ${FORM}`,
       },
     ],
   })

@@ -45,6 +45,8 @@ export const isText = (value: unknown): value is string =>
   typeof value === 'string' && value !== '' && value.length <= 256 && !value.includes('\0')
 
 const unknownCursor = (): AppError =>
-  new AppError('invalid_request', 'The cursor is not one of this list', {
-    errors: [{ in: 'query', path: 'cursor', message: 'Must be the nextCursor of a page before' }],
+  new AppError('invalid_request', 'The cursor must be the nextCursor of a page of this list', {
+    errors: [
+      { in: 'query', path: 'cursor', message: 'Must be the nextCursor of a page of this list' },
+    ],
   })

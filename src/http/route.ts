@@ -11,6 +11,9 @@ import { z } from 'zod'
 import type { ErrorCode } from '../errors.js'
 import type { Access, Actor } from './actor.js'
 
+/** Account ids of 128 characters, each percent-encoded, fit. */
+export const MAX_PARAM_LENGTH = 512
+
 /*
  * Conventions of routes. A feature's `routes.ts` holds a plugin `FastifyPluginAsyncZod<Deps>`: for
  * each route one service call and the reply's status, and below it a `contract` with what is

@@ -10,12 +10,10 @@ import { registerOpenapi } from './openapi.js'
 import { registerQueryCheck } from './query.js'
 import { createRequestId } from './request-id.js'
 import { registerRequestLog } from './request-log.js'
-import type { App, Failure } from './route.js'
+import { type App, type Failure, MAX_PARAM_LENGTH } from './route.js'
 import { type SerializerMode, serializerCompiler } from './serializer.js'
 import { validatorCompiler } from './validator.js'
 
-/** Account ids of 128 characters, each percent-encoded, fit. */
-const MAX_PARAM_LENGTH = 512
 /** Slow senders are cut off; a body of the largest kind takes far less on any link. */
 const REQUEST_TIMEOUT_MS = 30_000
 /** Longer than the idle time of common load balancers, so that they close first. */

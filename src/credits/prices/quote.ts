@@ -126,7 +126,7 @@ function amountOf(found: PricedAction, request: PriceRequest, tier: string | nul
     : costFor(price, tier) * request.quantity
   // The product of two safe integers is never taken for a smaller one: rounding is monotonic.
   if (amount > Number.MAX_SAFE_INTEGER) {
-    throw new AppError('limit_exceeded', 'The price is beyond 2^53 - 1 credits')
+    throw new AppError('limit_exceeded', 'The price would be above 9007199254740991 credits')
   }
   return Math.max(amount, price.minimum ?? 0)
 }

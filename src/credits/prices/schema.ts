@@ -12,18 +12,21 @@ import {
   wholeInQuery,
 } from '../../http/schema.js'
 import { MAX_FORMULA_CHARACTERS, MAX_VARIABLES, QUANTITY } from './formula.js'
+import { numbersByName } from './numbers.js'
 import { ACCESS_REASONS } from './quote.js'
 
 export const MAX_QUANTITY = 1_000_000
 const MAX_TIERS = 100
 const MAX_LEVEL = 1_000
 const TIER_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const TIER_FAULT = 'Must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit'
+const VARIABLE_FAULT = 'Must be named by 1 to 64 of A-Z a-z 0-9 _ and not begin with a digit'
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
 
 /** The name of a membership tier. */
 export const tierId = z
   .string()
-  .regex(TIER_ID, 'Must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit')
+  .regex(TIER_ID, TIER_FAULT)
   .meta({ description: 'The name of a membership tier.', examples: ['pro'] })
 
 /** How many things a charge, a hold or a question about access is for. */
@@ -39,7 +42,7 @@ export const quantity = whole(1, MAX_QUANTITY).meta({
 export const variables = numbersByName({
   max: MAX_VARIABLES,
   faultOf(name, value) {
-    if (!VARIABLE_NAME.test(name)) return 'Is no name of a variable'
+    if (!VARIABLE_NAME.test(name)) return VARIABLE_FAULT
     if (name === QUANTITY) return 'Is a field of the request and no variable'
     return Number.isFinite(value) ? null : 'Must be a finite number'
   },
@@ -60,7 +63,7 @@ const COST_FAULT = `Must be ${rangeOf(0, Number.MAX_SAFE_INTEGER, 'credits')}`
 const tierCosts = numbersByName({
   max: MAX_TIERS,
   faultOf(name, value) {
-    if (!TIER_ID.test(name)) return 'Is no name of a tier'
+    if (!TIER_ID.test(name)) return TIER_FAULT
     return cost.safeParse(value).success ? null : COST_FAULT
   },
 }).meta({
@@ -165,7 +168,11 @@ export const tiersBody = z
       const seen = new Set<string>()
       for (const [index, { id }] of list.entries()) {
         if (seen.has(id)) {
-          context.addIssue({ code: 'custom', path: [index, 'id'], message: 'Is there twice' })
+          context.addIssue({
+            code: 'custom',
+            path: [index, 'id'],
+            message: 'Must not be there twice',
+          })
         }
         seen.add(id)
       }
@@ -217,30 +224,3 @@ export const access = z
       },
     ],
   })
-
-type NumbersRule = {
-  readonly max: number
-  readonly faultOf: (name: string, value: number) => string | null
-}
-
-/**
- * An object whose members are all numbers; unlike a record of zod's it is not copied, so that no
- * name (`__proto__`) gets lost unseen.
- */
-function numbersByName({ max, faultOf }: NumbersRule) {
-  return z.custom<Readonly<Record<string, number>>>().superRefine((value: unknown, context) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      context.addIssue({ code: 'custom', message: 'Must be a JSON object of numbers' })
-      return
-    }
-    const members = Object.entries(value)
-    if (members.length > max) {
-      context.addIssue({ code: 'custom', message: `Must have at most ${max} members` })
-      return
-    }
-    for (const [name, member] of members) {
-      const fault = typeof member === 'number' ? faultOf(name, member) : 'Must be a number'
-      if (fault !== null) context.addIssue({ code: 'custom', path: [name], message: fault })
-    }
-  })
-}
