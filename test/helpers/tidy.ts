@@ -13,7 +13,7 @@ export const MAX_FILE_LINES = 250
 export const MAX_TEST_FILE_LINES = 400
 export const MAX_LINE_LENGTH = 100
 
-const FEATURES = ['credits', 'admin', 'health']
+const FEATURES = ['credits', 'sessions', 'limits', 'admin', 'health']
 
 /** What each part of src may import of the others; what is not here may not be. */
 const IMPORTS: Record<string, readonly string[]> = {
@@ -22,17 +22,21 @@ const IMPORTS: Record<string, readonly string[]> = {
   drain: [],
   db: ['errors'],
   ledger: ['errors', 'db'],
-  http: ['errors', 'db'],
+  stores: ['errors'],
+  http: ['errors', 'db', 'stores'],
   jobs: ['errors', 'db'],
   operations: ['errors', 'db', 'ledger'],
   log: ['db'],
   settings: ['db'],
   config: ['settings', 'db'],
   explain: ['config', 'db', 'errors'],
-  ...Object.fromEntries(FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http']])),
+  ...Object.fromEntries(
+    FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http', 'stores']]),
+  ),
   app: ['http', ...FEATURES],
   'compose-metrics': ['compose', 'http'],
   'compose-databases': ['config', 'db'],
+  'compose-stores': ['config', 'compose-databases', 'stores'],
   'compose-first-key': ['compose', 'db', 'admin'],
   compose: ['compose-databases', 'config', 'db', 'ledger', 'jobs'],
   'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log'],
@@ -40,7 +44,9 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-app': [
     'compose',
     'compose-reconcile',
+    'compose-stores',
     'app',
+    'stores',
     'config',
     'db',
     'ledger',
@@ -65,6 +71,8 @@ const PACKAGES: Record<string, readonly string[]> = {
   'fastify-type-provider-zod': ['http', ...FEATURES],
   pg: ['db', 'ledger', 'operations'],
   'prom-client': ['http'],
+  ioredis: ['stores'],
+  '@fastify/rate-limit': ['http'],
   croner: ['jobs'],
   citty: ['cli'],
   'close-with-grace': ['server'],
@@ -81,7 +89,8 @@ const KNOWS_NODE_ENV = /^(src\/(settings|config)\.ts|scripts\/|test\/|bench\/)/
 /** These adapt classes of pg, which can be adapted in no other way. */
 const MAY_HAVE_CLASSES = /^src\/db\/(pool|client)\.ts$/
 /** ledger/ids.ts is where ids are made. */
-const SERVICE_CODE = /^src\/(ledger\/(?!ids\.ts)|http|jobs|operations|credits|admin|health)/
+const SERVICE_CODE =
+  /^src\/(ledger\/(?!ids\.ts)|http|jobs|operations|stores|credits|sessions|limits|admin|health)/
 
 const BANNED_FILE_NAMES = /(^|\/)(utils?|helpers?|common|misc|index)\.ts$/
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/
