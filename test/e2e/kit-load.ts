@@ -103,10 +103,19 @@ export const begin = (ask: Ask): Call => ({
 })
 
 /** Sends a call once; an answer that never came leaves it unknown. */
-export const attempt = async (client: Client, call: Call, timeoutMs: number): Promise<void> => {
+export const attempt = async (
+  client: Client,
+  call: Call,
+  timeoutMs: number,
+  through?: number,
+): Promise<void> => {
   call.attempts += 1
   try {
-    const options = { idempotencyKey: call.key, timeoutMs }
+    const options = {
+      idempotencyKey: call.key,
+      timeoutMs,
+      ...(through !== undefined && { through }),
+    }
     call.reply = await client.call('POST', call.path, call.body, options)
     if (!isDefinite(call)) call.trouble ??= call.reply?.body.code
   } catch (error) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Client, Reply } from './kit-client.js'
+import { type Client, PATIENCE_MS, type Reply } from './kit-client.js'
 import { assertReconciled, type Ground } from './kit-ground.js'
 import { attempt, type Call, isDefinite } from './kit-load.js'
 import { type Book, createBook, type LotFacts, type RowView } from './kit-model.js'
@@ -31,6 +31,20 @@ export const settleUnknown = async (client: Client, calls: readonly Call[]): Pro
   }
 }
 
+/**
+ * A refusal tells nothing of an earlier attempt that its caller gave up and that may still have
+ * been on its way, through another service. All is quiet now, so each service can tell (I6).
+ */
+const settleGivenUp = async (ground: Ground, unknown: readonly Call[]): Promise<void> => {
+  for (const through of ground.services.keys()) {
+    const refused = unknown.filter(({ reply }) => (reply?.status ?? 0) >= 400)
+    for (let at = 0; at < refused.length; at += RESENT_AT_ONCE) {
+      const some = refused.slice(at, at + RESENT_AT_ONCE)
+      await Promise.all(some.map((call) => attempt(ground, call, PATIENCE_MS, through)))
+    }
+  }
+}
+
 /** Holds all that was answered against what is in the books; FAULTS.md says why each. */
 export const assertTrue = async (
   t: Test,
@@ -39,6 +53,7 @@ export const assertTrue = async (
 ): Promise<void> => {
   const unknown = calls.filter(({ trouble }) => trouble !== null)
   await settleUnknown(ground, calls)
+  await settleGivenUp(ground, unknown)
   await assertReconciled(t, ground)
   const faults = calls
     .filter(({ trouble }) => trouble === 'internal')
