@@ -154,7 +154,7 @@ t.test('the database under two services', { timeout: TIMEOUT_MS }, async (t) => 
   })
 
   await t.test('F16: somebody else holds one account: only that one waits', async (t) => {
-    await Promise.all([open('locked', 100), ...others.map((id) => open(id, 1_000))])
+    await Promise.all([open('locked', 100), ...others.map((id) => open(id, 1_000_000))])
     const outside = new pg.Client({ connectionString: url })
     await outside.connect()
     t.teardown(() => outside.end())
