@@ -6,6 +6,7 @@ export const collectorsOf = (core: Core): readonly Collector[] => [
   ...ledgerCollectors(core),
   ...poolCollectors(core),
   pendingCollector(core),
+  databaseCollector(core),
 ]
 
 const ledgerCollectors = ({ ledger, jobs }: Core): readonly Collector[] => [
@@ -25,6 +26,16 @@ const ledgerCollectors = ({ ledger, jobs }: Core): readonly Collector[] => [
     read: () => ledger.stats().cachedAccounts,
   },
   {
+    name: 'creditd_ledger_lanes',
+    help: 'Batches of the ledger that can be in flight at once',
+    read: () => ledger.stats().lanes,
+  },
+  {
+    name: 'creditd_ledger_lanes_busy',
+    help: 'Lanes of the ledger with a batch in flight',
+    read: () => ledger.stats().lanesBusy,
+  },
+  {
     name: 'creditd_jobs_failing',
     help: 'Jobs whose last run on this instance failed',
     read: () => jobs.lastRuns().filter(({ hasFailed }) => hasFailed).length,
@@ -41,6 +52,27 @@ const pendingCollector = ({ db }: Core): Collector => ({
          from pending_work`,
     )
     return Math.max(0, Number(rows[0]?.seconds ?? 0))
+  },
+})
+
+/** Less than a reader of the metrics waits for a figure. */
+const PROBE_TIMEOUT_MS = 800
+
+const databaseCollector = ({ db }: Core): Collector => ({
+  name: 'creditd_database_up',
+  help: 'Whether the database answered just now: 1 or 0',
+  async read() {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<number>((resolve) => {
+      timer = setTimeout(() => resolve(0), PROBE_TIMEOUT_MS)
+    })
+    const probe = db.pool.query('select 1').then(
+      () => 1,
+      () => 0,
+    )
+    const isUp = await Promise.race([probe, timeout])
+    clearTimeout(timer)
+    return isUp
   },
 })
 

@@ -35,6 +35,11 @@ export const composeReconcile = (core: Core, metrics: Metrics): Reconcile => {
       help: 'What the last reconciliation of all accounts found, in any instance; 0 before any',
       read: async () => mismatchesIn(await history.lastOutcome(JOB, '% mismatches')),
     },
+    {
+      name: 'credit_balance_accuracy',
+      help: 'Share of accounts whose books agreed at the last reconciliation of all; 1 before any',
+      read: async () => accuracyIn(await history.lastOutcome(JOB, '% mismatches')),
+    },
   ])
   return async (accountId, signal) => {
     const startedAtMs = now()
@@ -48,8 +53,18 @@ export const composeReconcile = (core: Core, metrics: Metrics): Reconcile => {
   }
 }
 
-const outcomeOf = ({ accounts, mismatches }: Verification): string =>
-  `${accounts} accounts, ${mismatches.length} mismatches`
+const outcomeOf = ({ accounts, mismatches }: Verification): string => {
+  const differing = new Set(mismatches.map(({ accountId }) => accountId)).size
+  return `${accounts} accounts, ${differing} differ, ${mismatches.length} mismatches`
+}
 
 const mismatchesIn = (outcome: string | null): number =>
   Number(/(\d+) mismatches$/.exec(outcome ?? '')?.[1] ?? 0)
+
+/** What is owned by no account differs too, so that there may be more of them than accounts. */
+const accuracyIn = (outcome: string | null): number => {
+  const [, accounts = 0, differing = 0] =
+    /^(\d+) accounts, (\d+) differ,/.exec(outcome ?? '')?.map(Number) ?? []
+  if (differing === 0) return 1
+  return accounts === 0 ? 0 : Math.max(0, 1 - differing / accounts)
+}

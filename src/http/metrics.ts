@@ -1,17 +1,20 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type App, contract, textReply } from './route.js'
+import { LATENCY_BUCKETS_SECONDS, observeTraffic } from './traffic.js'
 
-/** From a cached read to a request that waited for its deadline. */
-const LATENCY_BUCKETS_SECONDS = [
-  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-]
 const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
-/** The success rate looks back this far, in slots of one minute. */
-const RATE_MINUTES = 60
-const MINUTE_MS = 60_000
 
 /** Whoever asks for the metrics does not wait longer for a figure that comes from elsewhere. */
 const READ_TIMEOUT_MS = 1_000
+
+/** One of the figures of a name, by what tells them apart. */
+export type Labelled = {
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+/** Of several figures each has all of the labels that the collector names. */
+type Reading = number | readonly Labelled[]
 
 /**
  * A figure that is read when somebody asks for the metrics. One that can not be read in time is
@@ -19,7 +22,11 @@ const READ_TIMEOUT_MS = 1_000
  */
 export type Collector = { readonly name: string; readonly help: string } & (
   | { readonly kind: 'counter'; readonly read: () => number }
-  | { readonly kind?: 'gauge'; readonly read: () => number | Promise<number> }
+  | {
+      readonly kind?: 'gauge'
+      readonly labels?: readonly string[]
+      readonly read: () => Reading | Promise<Reading>
+    }
 )
 
 export type BatchFigures = {
@@ -35,6 +42,8 @@ export type Metrics = {
   noteBatch(batch: BatchFigures): void
   /** Observes every request of the app by method, route and status. */
   observe(app: App): void
+  /** What a gauge or a counter says now, one for each set of labels; empty when nothing. */
+  valuesOf(name: string): Promise<readonly number[]>
   /** The Prometheus text of everything. */
   render(): Promise<string>
   readonly contentType: string
@@ -51,7 +60,11 @@ export function createMetrics({ now }: { readonly now: () => number }): Metrics 
     noteBatch: createBatchObserver(registry),
     observe: (app) => {
       observeRequests(app, registry)
-      observeSuccess(app, registry, now)
+      observeTraffic(app, registry, now)
+    },
+    async valuesOf(name) {
+      const metric = await registry.getSingleMetric(name)?.get()
+      return metric?.values.map(({ value }) => value).filter(Number.isFinite) ?? []
     },
     render: () => registry.metrics(),
     contentType: registry.contentType,
@@ -64,10 +77,14 @@ function addCollector(registry: Registry, collector: Collector): void {
   if (collector.kind !== 'counter') {
     new Gauge({
       ...figure,
+      labelNames: collector.labels ?? [],
       async collect() {
-        const value = await inTime(collector.read())
-        if (value === null) this.remove()
-        else this.set(value)
+        const reading = await inTime(collector.read)
+        this.reset()
+        if (typeof reading === 'number') this.set(reading)
+        else if (reading !== null) for (const one of reading) this.set(one.labels, one.value)
+        // a reset one without labels is 0, which nobody has read
+        else if (collector.labels === undefined) this.remove()
       },
     })
     return
@@ -84,13 +101,15 @@ function addCollector(registry: Registry, collector: Collector): void {
   })
 }
 
-async function inTime(reading: number | Promise<number>): Promise<number | null> {
-  if (typeof reading === 'number') return reading
+async function inTime(read: () => Reading | Promise<Reading>): Promise<Reading | null> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), READ_TIMEOUT_MS)
   })
-  const value = await Promise.race([reading.catch(() => null), timeout])
+  const reading = Promise.resolve()
+    .then(read)
+    .catch(() => null)
+  const value = await Promise.race([reading, timeout])
   clearTimeout(timer)
   return value
 }
@@ -147,40 +166,6 @@ function observeRequests(app: App, registry: Registry): void {
     child.observe(reply.elapsedTime / 1000)
     if (request.failure !== null) problems.inc({ route, code: request.failure.code })
     done()
-  })
-}
-
-type Slot = { minute: number; done: number; failed: number }
-
-/** A refusal is an answer; only what we failed to do (5xx) counts as failed. */
-function observeSuccess(app: App, registry: Registry, now: () => number): void {
-  const slots: Slot[] = []
-  app.addHook('onResponse', (request, reply, done) => {
-    const rule = request.routeOptions.config.audit
-    if (rule?.record === 'ledger') {
-      const minute = Math.floor(now() / MINUTE_MS)
-      let slot = slots.at(-1)
-      if (slot?.minute !== minute) {
-        slot = { minute, done: 0, failed: 0 }
-        slots.push(slot)
-        if (slots.length > RATE_MINUTES) slots.shift()
-      }
-      if (reply.statusCode >= 500) slot.failed += 1
-      else slot.done += 1
-    }
-    done()
-  })
-  new Gauge({
-    name: 'transaction_success_rate',
-    help: 'Share of ledger writes of the last hour that were answered; 1 when idle',
-    registers: [registry],
-    collect() {
-      const since = Math.floor(now() / MINUTE_MS) - RATE_MINUTES
-      const recent = slots.filter(({ minute }) => minute > since)
-      const failed = recent.reduce((sum, slot) => sum + slot.failed, 0)
-      const all = recent.reduce((sum, slot) => sum + slot.done + slot.failed, 0)
-      this.set(all === 0 ? 1 : (all - failed) / all)
-    },
   })
 }
 

@@ -150,5 +150,7 @@ function hash(text: string): number {
 function statsOf(yard: Yard): LedgerStats {
   const queued = yard.lanes.reduce((sum, lane) => sum + lane.queue.filter(notDone).length, 0)
   const cachedAccounts = yard.lanes.reduce((sum, lane) => sum + lane.cache.size(), 0)
-  return { queued, inFlight: yard.open.size - queued, cachedAccounts }
+  const lanesBusy = yard.lanes.filter(({ isBusy }) => isBusy).length
+  const inFlight = yard.open.size - queued
+  return { queued, inFlight, cachedAccounts, lanes: yard.lanes.length, lanesBusy }
 }

@@ -33,6 +33,9 @@ export type LedgerStats = {
   readonly queued: number
   readonly inFlight: number
   readonly cachedAccounts: number
+  readonly lanes: number
+  /** Those with a batch in flight, or about to have one. */
+  readonly lanesBusy: number
 }
 
 export type LedgerDeps = Pick<LaneDeps, 'limits' | 'onFault' | 'onBatch'> & {

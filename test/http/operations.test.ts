@@ -86,6 +86,7 @@ t.test('a mismatch that reconcile finds is shown and measured', async (t) => {
   t.same((await call('GET', '/v1/reconcile?accountId=none')).body, { accounts: 0, mismatches: [] })
   const metrics = (await call('GET', '/metrics')).body
   t.match(metrics, new RegExp(`^credit_balance_mismatches ${body.mismatches.length}$`, 'm'))
+  t.match(metrics, /^credit_balance_accuracy 0\.5$/m, 'one of two accounts')
 })
 
 t.test('what one instance reconciled is told by every instance', async (t) => {
