@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
 import { describeDatabaseUrl, parseDatabaseUrl } from './db/url.js'
+import { POLICY_NAMES, type Policies, parseRate } from './policies.js'
 import { SETTINGS, type SettingName, type Settings, type TrustProxy } from './settings.js'
+import { SETTING_OF } from './settings-limits.js'
 
 const POOL_SIZE_PRODUCTION = 20
 const POOL_SIZE_DEVELOPMENT = 10
@@ -39,6 +41,13 @@ export type Config = {
   readonly idempotencyTtlSeconds: number
   /** How long the audit log keeps its entries; 0: for ever. */
   readonly auditRetentionDays: number
+  readonly limits: {
+    readonly policies: Policies
+    /** Whether API keys are held to the policies too. */
+    readonly coverApiKeys: boolean
+    /** Whether webhooks count although their signature is right. */
+    readonly coverVerifiedWebhooks: boolean
+  }
   readonly ledger: {
     readonly lanes: number
     readonly batchOperations: number
@@ -101,6 +110,7 @@ const fromSettings = (settings: Settings): Config => {
     signupBonusCredits: settings.SIGNUP_BONUS,
     idempotencyTtlSeconds: settings.IDEMPOTENCY_TTL_SECONDS,
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
+    limits: limitsOf(settings),
     ledger: {
       lanes: settings.LEDGER_LANES,
       batchOperations: settings.LEDGER_BATCH_LIMIT,
@@ -110,6 +120,14 @@ const fromSettings = (settings: Settings): Config => {
     settings,
   }
 }
+
+const limitsOf = (settings: Settings): Config['limits'] => ({
+  policies: Object.fromEntries(
+    POLICY_NAMES.map((name) => [name, parseRate(settings[SETTING_OF[name]])]),
+  ) as Policies,
+  coverApiKeys: settings.RATE_LIMIT_API_KEYS,
+  coverVerifiedWebhooks: settings.RATE_LIMIT_WEBHOOK_VERIFIED,
+})
 
 const databaseOf = (settings: Settings, isProduction: boolean): Config['database'] => ({
   url: settings.DATABASE_URL ?? null,

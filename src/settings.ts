@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { DatabaseSetupError } from './db/setup-error.js'
 import { checkSchemaName, parseDatabaseUrl } from './db/url.js'
+import { LIMIT_SETTINGS } from './settings-limits.js'
 
 export type TrustProxy = boolean | readonly string[]
 
@@ -166,6 +167,7 @@ export const SETTINGS = {
     whole(0, 36_500).default(400),
     'Days that refusals and acts stay in the audit log; 0 keeps them for ever',
   ),
+  ...LIMIT_SETTINGS,
   LEDGER_LANES: setting(whole(1, 64).default(2), 'Batches in flight at once'),
   LEDGER_BATCH_LIMIT: setting(whole(1, 1_000).default(200), 'Most operations in one batch'),
   LEDGER_QUEUE_LIMIT: setting(

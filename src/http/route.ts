@@ -9,6 +9,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.js'
+import type { PolicyName } from '../policies.js'
 import type { Access, Actor } from './actor.js'
 
 /** Account ids of 128 characters, each percent-encoded, fit. */
@@ -43,6 +44,8 @@ declare module 'fastify' {
     errors?: readonly ErrorCode[]
     /** Every route that writes declares one. */
     audit?: AuditRule
+    /** The rate limit it is held to, `api` where nothing is declared; null: none. */
+    limit?: PolicyName | null
   }
   interface FastifyRequest {
     actor: Actor

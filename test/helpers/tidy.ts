@@ -23,15 +23,17 @@ const IMPORTS: Record<string, readonly string[]> = {
   db: ['errors'],
   ledger: ['errors', 'db'],
   stores: ['errors'],
-  http: ['errors', 'db', 'stores'],
+  policies: ['stores'],
+  http: ['errors', 'db', 'stores', 'policies'],
   jobs: ['errors', 'db'],
   operations: ['errors', 'db', 'ledger'],
   log: ['db'],
-  settings: ['db'],
-  config: ['settings', 'db'],
+  'settings-limits': ['policies'],
+  settings: ['db', 'settings-limits'],
+  config: ['settings', 'settings-limits', 'policies', 'db'],
   explain: ['config', 'db', 'errors'],
   ...Object.fromEntries(
-    FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http', 'stores']]),
+    FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http', 'stores', 'policies']]),
   ),
   app: ['http', ...FEATURES],
   'compose-metrics': ['compose', 'http'],
@@ -77,7 +79,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   citty: ['cli'],
   'close-with-grace': ['server'],
   'drizzle-orm': ['db', 'http', 'jobs', 'ledger', ...FEATURES],
-  zod: ['settings', 'http', ...FEATURES],
+  zod: ['settings', 'settings-limits', 'http', ...FEATURES],
 }
 
 /** Where wall clocks, random numbers and ids come from; everywhere else they are handed in. */
