@@ -10,8 +10,8 @@ export const VOLATILE_TTL_MS = 30_000
 export const STATIC_TTL_MS = 3_600_000
 
 /**
- * Values that can be made again, kept for a while: an entry may be missing at any time, and is never
- * older than its time to live. Keys carry the version of what they were made from (a `seq`, a
+ * Values that can be made again, kept for a while: an entry may be missing at any time, and is
+ * never older than its time to live. Keys carry the version of what they were made from (a `seq`, a
  * catalogue's version), so that an old value is never found under a new state: nothing has to be
  * invalidated, and nothing can be missed.
  */

@@ -27,7 +27,7 @@ export type LimitState = {
 export type RateLimitStore = {
   /** Takes `cost` units (1 to `max`), or none of them. One step, atomic over all processes. */
   take(key: string, limit: Limit, cost: number): Promise<LimitState>
-  /** What `take` would answer for one unit, taking none. */
+  /** Whether one unit could be taken and how many are left, taking none. */
   peek(key: string, limit: Limit): Promise<LimitState>
 }
 
