@@ -36,6 +36,8 @@ export const createBoundedMap = <V>(options: BoundedMapOptions<V>): BoundedMap<V
   const { maxEntries, maxWeight = Infinity, weigh = () => 0, nowMs, onRemove } = options
   // a Map keeps the order in which its keys were set: the first one was used longest ago
   const entries = new Map<string, Entry<V>>()
+  // kept between calls: a new iterator would have to pass all that was deleted before it
+  let usedLongestAgo = entries.entries()
   let weight = 0
   let sweptAtMs = -Infinity
 
@@ -52,9 +54,14 @@ export const createBoundedMap = <V>(options: BoundedMapOptions<V>): BoundedMap<V
   const isFull = () => entries.size > maxEntries || weight > maxWeight
   const makeRoom = (now: number): void => {
     if (isFull()) sweep(now)
-    for (const [key, entry] of entries) {
-      if (!isFull()) return
-      remove(key, entry)
+    while (isFull()) {
+      let oldest = usedLongestAgo.next()
+      if (oldest.done) {
+        usedLongestAgo = entries.entries()
+        oldest = usedLongestAgo.next()
+      }
+      if (oldest.done) return
+      remove(...oldest.value)
     }
   }
   /** Past its time, an entry is gone as soon as somebody looks. */

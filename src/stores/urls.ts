@@ -18,7 +18,7 @@ export type RedisTarget = {
 
 export type RedisTargets = Readonly<Record<RedisRole, RedisTarget | null>>
 
-/** Which variables name a role's Redis, the first that is set counts; with those of their tokens. */
+/** Which variables name a role's Redis, and its token; the first that is set counts. */
 const VARIABLES: Readonly<Record<RedisRole, readonly (readonly [url: string, token: string])[]>> = {
   main: [
     ['REDIS_URL', 'REDIS_TOKEN'],
@@ -70,7 +70,8 @@ export type RedisUrlSource = {
 
 const DEFAULT_PORT = 6379
 const MAX_HOSTS = 16
-const SHAPE = 'must be redis://user:password@host:6379, rediss://…, or https://host with its token'
+const SHAPE =
+  'must be redis://user:password@host:6379, the same with rediss, or https://host with its token'
 
 /** Takes a URL apart: redis, rediss, or the https address of a REST service with its token. */
 export const parseRedisUrl = (text: string, source: RedisUrlSource): RedisTarget => {

@@ -24,7 +24,7 @@ export type SessionId = {
 /** Revocations are remembered for as long as a session could live without being used. */
 export const MAX_IDLE_MS = 86_400_000
 
-/** An account has no more sessions than this at once: beyond it, the one that expires first ends. */
+/** Most sessions of an account at once: beyond it, the one that expires first ends. */
 export const MAX_SESSIONS_PER_TAG = 1_000
 
 /**
