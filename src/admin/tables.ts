@@ -1,5 +1,14 @@
 import { sql } from 'drizzle-orm'
-import { check, index, jsonb, pgTable, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core'
+import {
+  check,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  text,
+  timestamp,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core'
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 })
 
@@ -16,8 +25,21 @@ export const apiKeys = pgTable(
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at'),
     revokedAt: instant('revoked_at'),
+    /** Calls that the key may make within the window; null: as many as it likes. */
+    rateLimitMax: integer('rate_limit_max'),
+    rateLimitWindowSeconds: integer('rate_limit_window_seconds'),
   },
-  (t) => [uniqueIndex('api_keys_digest').on(t.digest)],
+  (t) => [
+    uniqueIndex('api_keys_digest').on(t.digest),
+    check(
+      'api_keys_rate_limit_whole',
+      sql`(${t.rateLimitMax} is null) = (${t.rateLimitWindowSeconds} is null)`,
+    ),
+    check(
+      'api_keys_rate_limit_positive',
+      sql`${t.rateLimitMax} > 0 and ${t.rateLimitWindowSeconds} > 0`,
+    ),
+  ],
 )
 
 /** Refusals and operators' acts. What succeeded in the ledger is audited by its own row. */
