@@ -1,0 +1,3 @@
+drop table session_revocations;
+--> statement-breakpoint
+drop table guest_accounts;
