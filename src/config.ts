@@ -54,6 +54,18 @@ export type Config = {
     readonly queueOperations: number
     readonly cachedParts: number
   }
+  readonly alerts: {
+    /** null: nowhere. */
+    readonly webhookUrl: string | null
+    readonly thresholds: {
+      readonly balanceMismatches: number
+      readonly failurePercent: number
+      readonly latencyMs: number
+      readonly errorPercent: number
+      readonly pendingSeconds: number
+      readonly databaseSeconds: number
+    }
+  }
   /** The settings as given or defaulted, by the names of their variables. */
   readonly settings: Settings
 }
@@ -117,9 +129,22 @@ const fromSettings = (settings: Settings): Config => {
       queueOperations: settings.LEDGER_QUEUE_LIMIT,
       cachedParts: settings.LEDGER_CACHE_PARTS,
     },
+    alerts: alertsOf(settings),
     settings,
   }
 }
+
+const alertsOf = (settings: Settings): Config['alerts'] => ({
+  webhookUrl: settings.ALERT_WEBHOOK_URL ?? null,
+  thresholds: {
+    balanceMismatches: settings.ALERT_BALANCE_MISMATCHES,
+    failurePercent: settings.ALERT_FAILURE_PERCENT,
+    latencyMs: settings.ALERT_LATENCY_MS,
+    errorPercent: settings.ALERT_ERROR_PERCENT,
+    pendingSeconds: settings.ALERT_PENDING_SECONDS,
+    databaseSeconds: settings.ALERT_DATABASE_SECONDS,
+  },
+})
 
 const limitsOf = (settings: Settings): Config['limits'] => ({
   policies: Object.fromEntries(

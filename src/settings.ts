@@ -2,47 +2,11 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { DatabaseSetupError } from './db/setup-error.js'
 import { checkSchemaName, parseDatabaseUrl } from './db/url.js'
+import { flag, oneOf, setting, whole } from './setting.js'
+import { ALERT_SETTINGS } from './settings-alerts.js'
 import { LIMIT_SETTINGS } from './settings-limits.js'
 
 export type TrustProxy = boolean | readonly string[]
-
-export type Setting<S extends z.ZodType = z.ZodType> = {
-  readonly schema: S
-  /** What it does, in one line: it becomes the comment in .env.example. */
-  readonly about: string
-  readonly isSecret: boolean
-  /** What is used when it is not set, in words, where that is not a plain value. */
-  readonly otherwise: string | null
-}
-
-const setting = <S extends z.ZodType>(
-  schema: S,
-  about: string,
-  options: { isSecret?: boolean; otherwise?: string } = {},
-): Setting<S> => ({
-  schema,
-  about,
-  isSecret: options.isSecret ?? false,
-  otherwise: options.otherwise ?? null,
-})
-
-/** Digits only: "1e3", "0x10" and " 5" are mistakes rather than numbers here. */
-const whole = (min: number, max: number) => {
-  const error = `must be a whole number from ${min} to ${max}`
-  return z
-    .string()
-    .regex(/^\d{1,16}$/, { error, abort: true })
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, { error })
-}
-
-const flag = () =>
-  z.enum(['true', 'false', '1', '0'], { error: 'must be true or false' }).transform(isYes)
-
-const isYes = (text: string): boolean => text === 'true' || text === '1'
-
-const oneOf = <const T extends readonly string[]>(values: T) =>
-  z.enum(values, { error: `must be one of ${values.join(', ')}` })
 
 /** Runs a check of the database part, whose messages are fit for the operator as they are. */
 const checkedBy = (check: (text: string) => unknown) =>
@@ -178,6 +142,7 @@ export const SETTINGS = {
     whole(0, 10_000_000).default(200_000),
     'Accounts, lots and holds kept in memory between writes',
   ),
+  ...ALERT_SETTINGS,
 } as const
 
 export type SettingName = keyof typeof SETTINGS

@@ -27,9 +27,12 @@ const IMPORTS: Record<string, readonly string[]> = {
   http: ['errors', 'db', 'stores', 'policies'],
   jobs: ['errors', 'db'],
   operations: ['errors', 'db', 'ledger'],
+  alerts: ['errors', 'db'],
   log: ['db'],
   'settings-limits': ['policies'],
-  settings: ['db', 'settings-limits'],
+  setting: [],
+  'settings-alerts': ['setting'],
+  settings: ['db', 'setting', 'settings-alerts', 'settings-limits'],
   config: ['settings', 'settings-limits', 'policies', 'db'],
   explain: ['config', 'db', 'errors'],
   ...Object.fromEntries(
@@ -43,8 +46,10 @@ const IMPORTS: Record<string, readonly string[]> = {
   compose: ['compose-databases', 'config', 'db', 'ledger', 'jobs'],
   'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log'],
   'compose-reconcile': ['compose', 'http', 'jobs', 'ledger'],
+  'compose-alerts': ['alerts', 'compose', 'http'],
   'compose-app': [
     'compose',
+    'compose-alerts',
     'compose-reconcile',
     'compose-stores',
     'app',
@@ -63,7 +68,7 @@ const IMPORTS: Record<string, readonly string[]> = {
   server: ['service', 'config', 'explain', 'log', 'app', 'compose'],
   cli: [
     ...['compose', 'compose-command', 'config', 'explain', 'log', 'version', 'app'],
-    ...['db', 'ledger', 'http', 'operations', ...FEATURES],
+    ...['alerts', 'db', 'ledger', 'http', 'operations', ...FEATURES],
   ],
 }
 
@@ -78,8 +83,8 @@ const PACKAGES: Record<string, readonly string[]> = {
   croner: ['jobs'],
   citty: ['cli'],
   'close-with-grace': ['server'],
-  'drizzle-orm': ['db', 'http', 'jobs', 'ledger', ...FEATURES],
-  zod: ['settings', 'settings-limits', 'http', ...FEATURES],
+  'drizzle-orm': ['alerts', 'db', 'http', 'jobs', 'ledger', ...FEATURES],
+  zod: ['setting', 'settings', 'settings-alerts', 'settings-limits', 'http', ...FEATURES],
 }
 
 /** Where wall clocks, random numbers and ids come from; everywhere else they are handed in. */
@@ -92,7 +97,7 @@ const KNOWS_NODE_ENV = /^(src\/(settings|config)\.ts|scripts\/|test\/|bench\/)/
 const MAY_HAVE_CLASSES = /^src\/db\/(pool|client)\.ts$/
 /** ledger/ids.ts is where ids are made. */
 const SERVICE_CODE =
-  /^src\/(ledger\/(?!ids\.ts)|http|jobs|operations|stores|credits|sessions|limits|admin|health)/
+  /^src\/(ledger\/(?!ids\.ts)|alerts|http|jobs|operations|stores|credits|sessions|limits|admin|health)/
 
 const BANNED_FILE_NAMES = /(^|\/)(utils?|helpers?|common|misc|index)\.ts$/
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/
