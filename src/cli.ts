@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import { defineCommand, runMain } from 'citty'
+import { alertsCommand } from './cli/alerts.js'
 import { command, json, show, yes } from './cli/command.js'
 import { keysCommand } from './cli/keys.js'
 import { withDatabase, withLedger } from './compose-command.js'
@@ -157,6 +158,7 @@ const main = defineCommand({
     'db:down': downCommand,
     'db:reset': resetCommand,
     reconcile: reconcileCommand,
+    'alerts:check': alertsCommand,
     'grant-existing': grantExistingCommand,
     keys: keysCommand,
   },

@@ -9,6 +9,7 @@ import { createKeys } from './admin/keys.js'
 import type { Admin } from './admin/routes.js'
 import { buildApp } from './app.js'
 import type { Core } from './compose.js'
+import { composeAlerts } from './compose-alerts.js'
 import { composeReconcile } from './compose-reconcile.js'
 import { type Credits, createCredits } from './credits/credits.js'
 import { createCatalogue } from './credits/prices/catalogue.js'
@@ -53,6 +54,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   })
   const digest = (...values: readonly unknown[]) => digestOf(...values.map(canonicalJson))
   const reconcile = composeReconcile(core, metrics)
+  composeAlerts(core, metrics)
   addJobs(core, records)
   const app = await buildApp({
     http: {

@@ -1,0 +1,150 @@
+/** From where on an alert fires, as configured. */
+export type Thresholds = {
+  readonly balanceMismatches: number
+  readonly failurePercent: number
+  readonly latencyMs: number
+  readonly errorPercent: number
+  readonly pendingSeconds: number
+  readonly databaseSeconds: number
+}
+
+export const DEFAULT_THRESHOLDS: Thresholds = {
+  balanceMismatches: 10,
+  failurePercent: 5,
+  latencyMs: 100,
+  errorPercent: 1,
+  pendingSeconds: 300,
+  databaseSeconds: 30,
+}
+
+/**
+ * One rule, for Prometheus and for the service alike. It holds while the worst value that any
+ * instance tells is beyond the threshold.
+ */
+export type Rule = {
+  readonly name: string
+  readonly severity: 'critical' | 'high' | 'medium'
+  readonly action: 'page_oncall' | 'email_team'
+  /** A gauge of /metrics. */
+  readonly metric: string
+  /** `shortfall`: what the gauge lacks to 1, as a rate of failure from a rate of success. */
+  readonly measure: 'value' | 'shortfall'
+  readonly beyond: 'above' | 'below'
+  readonly threshold: number
+  /** How long it must hold before the alert fires: a blip wakes nobody. */
+  readonly forMs: number
+  /** How long it must no longer hold before the alert is resolved, so that it does not flap. */
+  readonly keepFiringMs: number
+  /** `instance`: each decides for itself, as there is nothing to agree through. */
+  readonly scope: 'service' | 'instance'
+  readonly summary: string
+}
+
+const MINUTE_MS = 60_000
+
+/** All rules. alerts.yaml is made from these by `npm run alerts`. */
+export const rulesOf = (thresholds: Thresholds): readonly Rule[] => [
+  ...moneyRules(thresholds),
+  ...apiRules(thresholds),
+  ...upkeepRules(thresholds),
+]
+
+const moneyRules = ({ balanceMismatches, failurePercent }: Thresholds): readonly Rule[] => [
+  {
+    ...COMMON,
+    name: 'credit_balance_mismatch',
+    severity: 'critical',
+    action: 'page_oncall',
+    metric: 'credit_balance_mismatches',
+    threshold: balanceMismatches,
+    forMs: 0,
+    summary: 'The last reconciliation found accounts whose books do not agree',
+  },
+  {
+    ...COMMON,
+    name: 'transaction_failure_rate',
+    metric: 'transaction_success_rate',
+    measure: 'shortfall',
+    threshold: failurePercent / 100,
+    summary: 'Ledger writes of the last hour failed on an instance',
+  },
+]
+
+const apiRules = ({ latencyMs, errorPercent }: Thresholds): readonly Rule[] => [
+  {
+    ...COMMON,
+    name: 'api_latency',
+    metric: 'api_response_time',
+    threshold: latencyMs / 1000,
+    forMs: 2 * MINUTE_MS,
+    summary: 'One API call in twenty is slow on an instance',
+  },
+  {
+    ...COMMON,
+    name: 'api_error_rate',
+    metric: 'api_error_rate',
+    threshold: errorPercent / 100,
+    summary: 'API calls of the last five minutes failed on an instance',
+  },
+]
+
+const upkeepRules = ({ pendingSeconds, databaseSeconds }: Thresholds): readonly Rule[] => [
+  {
+    ...COMMON,
+    name: 'database_unavailable',
+    severity: 'critical',
+    action: 'page_oncall',
+    metric: 'creditd_database_up',
+    beyond: 'below',
+    threshold: 1,
+    forMs: databaseSeconds * 1000,
+    scope: 'instance',
+    summary: 'An instance can not reach the database: it can not take writes',
+  },
+  {
+    ...COMMON,
+    name: 'pending_work_stuck',
+    metric: 'creditd_pending_work_oldest_seconds',
+    threshold: pendingSeconds,
+    forMs: 0,
+    summary: 'A transfer has not reached its other side',
+  },
+  {
+    ...COMMON,
+    name: 'jobs_failing',
+    severity: 'medium',
+    metric: 'creditd_jobs_failing',
+    threshold: 0,
+    forMs: 15 * MINUTE_MS,
+    summary: 'A scheduled job fails again and again',
+  },
+]
+
+const COMMON = {
+  severity: 'high',
+  action: 'email_team',
+  measure: 'value',
+  beyond: 'above',
+  forMs: MINUTE_MS,
+  keepFiringMs: MINUTE_MS,
+  scope: 'service',
+} as const
+
+/** The worst of the values of one rule, null when there is none; a shortfall is made of them. */
+export const worstOf = (
+  { measure, beyond }: Pick<Rule, 'measure' | 'beyond'>,
+  values: readonly number[],
+): number | null => {
+  if (values.length === 0) return null
+  const measured = values.map((value) => (measure === 'shortfall' ? 1 - value : value))
+  return beyond === 'above' ? Math.max(...measured) : Math.min(...measured)
+}
+
+export const isBeyond = ({ beyond, threshold }: Rule, value: number): boolean =>
+  beyond === 'above' ? value > threshold : value < threshold
+
+/** The rule as PromQL; it says the same as `worstOf` and `isBeyond`. */
+export const expressionOf = ({ metric, measure, beyond, threshold }: Rule): string => {
+  const measured = measure === 'shortfall' ? `1 - ${metric}` : metric
+  return beyond === 'above' ? `max(${measured}) > ${threshold}` : `min(${measured}) < ${threshold}`
+}
