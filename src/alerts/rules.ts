@@ -27,8 +27,6 @@ export type Rule = {
   readonly action: 'page_oncall' | 'email_team'
   /** A gauge of /metrics. */
   readonly metric: string
-  /** `shortfall`: what the gauge lacks to 1, as a rate of failure from a rate of success. */
-  readonly measure: 'value' | 'shortfall'
   readonly beyond: 'above' | 'below'
   readonly threshold: number
   /** How long it must hold before the alert fires: a blip wakes nobody. */
@@ -63,8 +61,7 @@ const moneyRules = ({ balanceMismatches, failurePercent }: Thresholds): readonly
   {
     ...COMMON,
     name: 'transaction_failure_rate',
-    metric: 'transaction_success_rate',
-    measure: 'shortfall',
+    metric: 'transaction_failure_rate',
     threshold: failurePercent / 100,
     summary: 'Ledger writes of the last hour failed on an instance',
   },
@@ -123,28 +120,24 @@ const upkeepRules = ({ pendingSeconds, databaseSeconds }: Thresholds): readonly 
 const COMMON = {
   severity: 'high',
   action: 'email_team',
-  measure: 'value',
   beyond: 'above',
   forMs: MINUTE_MS,
   keepFiringMs: MINUTE_MS,
   scope: 'service',
 } as const
 
-/** The worst of the values of one rule, null when there is none; a shortfall is made of them. */
+/** The worst of the values that a rule is about; null when there is none. */
 export const worstOf = (
-  { measure, beyond }: Pick<Rule, 'measure' | 'beyond'>,
+  { beyond }: Pick<Rule, 'beyond'>,
   values: readonly number[],
 ): number | null => {
   if (values.length === 0) return null
-  const measured = values.map((value) => (measure === 'shortfall' ? 1 - value : value))
-  return beyond === 'above' ? Math.max(...measured) : Math.min(...measured)
+  return beyond === 'above' ? Math.max(...values) : Math.min(...values)
 }
 
 export const isBeyond = ({ beyond, threshold }: Rule, value: number): boolean =>
   beyond === 'above' ? value > threshold : value < threshold
 
 /** The rule as PromQL; it says the same as `worstOf` and `isBeyond`. */
-export const expressionOf = ({ metric, measure, beyond, threshold }: Rule): string => {
-  const measured = measure === 'shortfall' ? `1 - ${metric}` : metric
-  return beyond === 'above' ? `max(${measured}) > ${threshold}` : `min(${measured}) < ${threshold}`
-}
+export const expressionOf = ({ metric, beyond, threshold }: Rule): string =>
+  beyond === 'above' ? `max(${metric}) > ${threshold}` : `min(${metric}) < ${threshold}`

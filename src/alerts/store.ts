@@ -117,9 +117,8 @@ const worstReadings = async (tx: Transaction, rules: readonly Rule[], nowMs: num
   const known = new Map(rows.map(({ name, least, most }) => [name, [least, most]]))
   return new Map(
     rules.map((rule) => {
-      // what was read is measured already: the worst of it is the worst in the same direction
       const values = (known.get(rule.name) ?? []).filter((one) => one !== null)
-      return [rule.name, worstOf({ measure: 'value', beyond: rule.beyond }, values)]
+      return [rule.name, worstOf(rule, values)]
     }),
   )
 }

@@ -35,6 +35,11 @@ export function observeTraffic(app: App, registry: Registry, now: () => number):
     read: () => 1 - failedShareOf(writes.sum()),
   })
   addGauge(registry, {
+    name: 'transaction_failure_rate',
+    help: 'Share of ledger writes of the last hour that failed here (5xx); 0 when idle',
+    read: () => failedShareOf(writes.sum()),
+  })
+  addGauge(registry, {
     name: 'api_error_rate',
     help: 'Share of API calls of the last five minutes that failed here (5xx); 0 when idle',
     read: () => failedShareOf(api.sum()),

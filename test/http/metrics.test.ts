@@ -50,6 +50,7 @@ t.test(
     await write(402, 3)
     await write(500, 1)
     t.equal(await value('transaction_success_rate'), 0.9)
+    t.equal(await value('transaction_failure_rate'), 0.1)
     await write(503, 10, 'maintenance')
     t.equal(
       await value('transaction_success_rate'),
@@ -149,6 +150,7 @@ const PROMISED = [
   'credit_balance_mismatches',
   'credit_balance_accuracy',
   'transaction_success_rate',
+  'transaction_failure_rate',
   'api_response_time',
   'api_error_rate',
 ]
