@@ -41,6 +41,11 @@ export type Config = {
   readonly idempotencyTtlSeconds: number
   /** How long the audit log keeps its entries; 0: for ever. */
   readonly auditRetentionDays: number
+  readonly sessions: {
+    readonly idleMs: number
+    readonly guestIdleMs: number
+    readonly maxMs: number
+  }
   readonly limits: {
     readonly policies: Policies
     /** Whether API keys are held to the policies too. */
@@ -122,6 +127,11 @@ const fromSettings = (settings: Settings): Config => {
     signupBonusCredits: settings.SIGNUP_BONUS,
     idempotencyTtlSeconds: settings.IDEMPOTENCY_TTL_SECONDS,
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
+    sessions: {
+      idleMs: settings.SESSION_TTL_SECONDS * 1000,
+      guestIdleMs: settings.GUEST_SESSION_TTL_SECONDS * 1000,
+      maxMs: settings.SESSION_MAX_SECONDS * 1000,
+    },
     limits: limitsOf(settings),
     ledger: {
       lanes: settings.LEDGER_LANES,

@@ -12,6 +12,7 @@ export const ERRORS = {
   grant_not_found: [404, 'No such grant'],
   action_not_found: [404, 'No such action in the price list'],
   api_key_not_found: [404, 'No such API key'],
+  session_not_found: [404, 'No such session'],
   method_not_allowed: [405, 'The method is not allowed here'],
   hold_not_active: [409, 'The hold is no longer active'],
   account_frozen: [409, 'The account is frozen'],
@@ -19,6 +20,7 @@ export const ERRORS = {
   grant_revoked: [409, 'The grant has been revoked'],
   last_admin_key: [409, 'It is the last key that can make another'],
   tier_in_use: [409, 'A price names the tier'],
+  already_converted: [409, 'The guest has become another user'],
   secret_not_replayed: [409, 'A reply with a secret is given once'],
   payload_too_large: [413, 'The body is too large'],
   unsupported_media_type: [415, 'The content type is not supported'],
@@ -33,6 +35,7 @@ export const ERRORS = {
   outcome_unknown: [503, 'The outcome is not known yet'],
   maintenance: [503, 'Writes are stopped for maintenance'],
   database_unavailable: [503, 'The database can not be reached'],
+  sessions_unavailable: [503, 'Sessions can not be looked up for now'],
 } as const satisfies Record<string, readonly [number, string]>
 
 export type ErrorCode = keyof typeof ERRORS
@@ -64,9 +67,18 @@ export class AppError extends Error {
   }
 }
 
+const WITHOUT_STACK: ReadonlySet<ErrorCode> = new Set([
+  'overloaded',
+  'maintenance',
+  'sessions_unavailable',
+])
+
 /** Those of the server's side come by the thousand, just when there is no time for a stack. */
-const isRefusal = (code: ErrorCode): boolean =>
-  ERRORS[code][0] < 500 || code === 'overloaded' || code === 'maintenance'
+const isRefusal = (code: ErrorCode): boolean => ERRORS[code][0] < 500 || WITHOUT_STACK.has(code)
+
+/** One text for whoever may not know of it and where there is none: nobody learns which. */
+export const accountNotFound = (accountId: string): AppError =>
+  new AppError('account_not_found', `No account ${accountId} has been opened`)
 
 /** Whether the failure is one of ours with this code. */
 export const hasCode = (error: unknown, code: ErrorCode): error is AppError =>

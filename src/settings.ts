@@ -5,6 +5,7 @@ import { checkSchemaName, parseDatabaseUrl } from './db/url.js'
 import { flag, oneOf, setting, whole } from './setting.js'
 import { ALERT_SETTINGS } from './settings-alerts.js'
 import { LIMIT_SETTINGS } from './settings-limits.js'
+import { SESSION_SETTINGS } from './settings-sessions.js'
 
 export type TrustProxy = boolean | readonly string[]
 
@@ -143,6 +144,7 @@ export const SETTINGS = {
     'Accounts, lots and holds kept in memory between writes',
   ),
   ...ALERT_SETTINGS,
+  ...SESSION_SETTINGS,
 } as const
 
 export type SettingName = keyof typeof SETTINGS

@@ -37,6 +37,8 @@ export type CreditsDeps = {
   readonly audit: AuditSink
   /** Whole credits that every new account begins with; 0: none. */
   readonly signupBonus: number
+  /** Told of every account that was closed, before its caller is. */
+  readonly onClosed: (accountId: string) => Promise<unknown>
   /** An operation of a bulk call failed in a way we did not expect. */
   readonly onDefect: (error: unknown, requestId: string) => void
 }

@@ -28,8 +28,8 @@ export function requestOf(caller: Caller, ask: Ask): Request {
 }
 
 /** The digest under which the ledger keeps the caller's key. */
-export const keyOf = ({ idempotencyKey }: Caller): string =>
-  idempotencyKey === null ? newKey() : keyDigest('api', idempotencyKey)
+export const keyOf = ({ idempotencyKey, keySpace }: Caller): string =>
+  idempotencyKey === null ? newKey() : keyDigest(keySpace, idempotencyKey)
 
 /** A ledger write as it is answered. */
 export type Written = { readonly transaction: Transaction; readonly isReplay: boolean }

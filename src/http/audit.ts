@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Actor, actorName } from './actor.js'
+import { type Actor, actorName, ownerOf } from './actor.js'
 import { isStorable, metadataFault } from './metadata.js'
-import { type App, isWrite } from './route.js'
+import { type App, type AuditRule, isWrite } from './route.js'
 import { ACCOUNT_ID } from './schema.js'
 
 /** What the audit log is told of one call. */
@@ -34,9 +34,10 @@ export function registerAudit(app: App, sink: AuditSink): void {
   app.addHook('onResponse', (request, reply, done) => {
     const rule = request.routeOptions.config.audit
     if (rule !== undefined && isKnown(request.actor)) {
-      const hasFailed = reply.statusCode >= 400
-      if (hasFailed || (rule.record === 'act' && !request.isReplay)) {
-        sink.record(entryOf(request, reply, rule.action))
+      // whoever is turned away for calling too often must not fill the log by it
+      const hasFailed = reply.statusCode >= 400 && request.failure?.code !== 'rate_limited'
+      if (hasFailed || (rule.record === 'act' && reply.statusCode < 400 && !request.isReplay)) {
+        sink.record(entryOf(request, reply, rule))
       }
     }
     done()
@@ -45,23 +46,26 @@ export function registerAudit(app: App, sink: AuditSink): void {
 
 const isKnown = (actor: Actor): boolean => actor.kind !== 'anonymous'
 
-function entryOf(request: FastifyRequest, reply: FastifyReply, action: string): AuditEntry {
+function entryOf(request: FastifyRequest, reply: FastifyReply, rule: AuditRule): AuditEntry {
   const { failure } = request
   return {
-    accountId: accountOf(request),
-    action,
+    accountId: accountOf(request) ?? ownerOf(request.actor),
+    action: rule.action,
     status: reply.statusCode < 400 ? 'success' : 'failed',
     actor: actorName(request.actor),
     requestId: request.id,
     errorCode: failure?.code ?? null,
     errorMessage: failure?.message ?? null,
-    metadata: detailsOf(request),
+    metadata: detailsOf(request, rule),
   }
 }
 
 /** What was asked, under names of its own: a caller's metadata can't pass for a field of ours. */
-function detailsOf({ params, body }: FastifyRequest): AuditEntry['metadata'] {
-  const details: Record<string, unknown> = { ...auditable(body) }
+function detailsOf(
+  { params, body }: FastifyRequest,
+  { hasSecretBody }: AuditRule,
+): AuditEntry['metadata'] {
+  const details: Record<string, unknown> = hasSecretBody ? {} : { ...auditable(body) }
   for (const [name, value] of Object.entries(params ?? {})) {
     if (name !== 'accountId' && isStorable(String(value))) details[name] = value
   }

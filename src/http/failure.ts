@@ -1,5 +1,6 @@
 import { toAppError as fromDatabase } from '../db/errors.js'
 import { AppError } from '../errors.js'
+import { SessionsAwayError } from '../stores/session/store.js'
 import { BODY_LIMIT_BYTES, BULK_BODY_LIMIT_BYTES } from './body.js'
 import { MAX_PARAM_LENGTH } from './route.js'
 
@@ -8,9 +9,14 @@ const TOO_LARGE =
 
 /** The failure that the client sees; what we did not expect shows nothing of itself. */
 export function toFailure(error: unknown): AppError {
+  if (error instanceof SessionsAwayError) return sessionsAway()
   const known = fromDatabase(error) ?? fromFramework(error)
   return known ?? new AppError('internal', 'Something went wrong here', {}, error)
 }
+
+/** Not a 401: the session may well be alive, and nobody is to be logged out by an outage. */
+const sessionsAway = (): AppError =>
+  new AppError('sessions_unavailable', 'Sessions can not be looked up for now; try again')
 
 /** What the framework refuses before any code of ours runs. */
 function fromFramework(error: unknown): AppError | null {

@@ -9,6 +9,8 @@ export type Caller = {
   readonly requestId: string
   /** The caller's idempotency key; null when none was sent. */
   readonly idempotencyKey: string | null
+  /** Whose idempotency keys these are: no session takes a back end's key. */
+  readonly keySpace: 'api' | 'session'
 }
 
 /** The caller of a request; throws `invalid_request` for an unusable Idempotency-Key. */
@@ -16,6 +18,7 @@ export const callerOf = (request: FastifyRequest): Caller => ({
   actor: actorName(request.actor),
   requestId: request.id,
   idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
+  keySpace: request.actor.kind === 'session' ? 'session' : 'api',
 })
 
 /** Tells that the answer was given before. */
@@ -60,7 +63,7 @@ export function createOnce({ records, digest }: OnceDeps): Once {
     }
     const { method, routeOptions, params, body } = request
     const claimed = {
-      key: digest('once', caller.actor, caller.idempotencyKey),
+      key: digest('once', whoseKey(request, caller), caller.idempotencyKey),
       digest: digest(method, routeOptions.url ?? '', params ?? null, body ?? null),
     }
     const answer = await records.once<T>(claimed, (keep) => work(caller, keep), options)
@@ -69,3 +72,7 @@ export function createOnce({ records, digest }: OnceDeps): Once {
     return answer.body
   }
 }
+
+/** Callers without a name are told apart by where they call from. */
+const whoseKey = ({ actor, ip }: FastifyRequest, caller: Caller): string =>
+  actor.kind === 'anonymous' ? `${caller.actor}:${ip}` : caller.actor

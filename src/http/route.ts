@@ -29,8 +29,13 @@ export const MAX_PARAM_LENGTH = 512
 export type AuditRule = {
   /** What was tried: the type of the ledger row it would write, or the name of the act. */
   readonly action: string
-  /** `ledger`: its row is the record of its success, so only refusals are noted. */
-  readonly record: 'ledger' | 'act'
+  /**
+   * `ledger`: its row is the record of its success, so only refusals are noted; `refusals`: its
+   * success is no act, and a repeat of it is not known by an idempotency key.
+   */
+  readonly record: 'ledger' | 'act' | 'refusals'
+  /** The body holds a secret: it stays out of the log. */
+  readonly hasSecretBody?: boolean
 }
 
 /** The failure a reply told of, kept for the audit log and the metrics. */

@@ -1,4 +1,4 @@
-import { AppError } from '../errors.js'
+import { AppError, accountNotFound } from '../errors.js'
 import {
   addRow,
   availableOf,
@@ -50,7 +50,7 @@ export function decide(
   if (state === null) {
     return operation.kind === 'open'
       ? open(operation, nowMs)
-      : refuse(notFound(operation.accountId))
+      : refuse(accountNotFound(operation.accountId))
   }
   const barred = bar(state, operation)
   if (barred) return refuse(barred)
@@ -239,5 +239,3 @@ const isProfileChanged = (before: AccountState, { account }: Draft): boolean =>
 
 const reasonOf = (reason: string | null) => (reason === null ? null : { reason })
 const closed = () => new AppError('account_closed', 'The account is closed')
-const notFound = (accountId: string) =>
-  new AppError('account_not_found', `No account ${accountId} has been opened`)

@@ -6,6 +6,7 @@ import { collectorsOf } from '../../src/compose-metrics.js'
 import { loadConfig } from '../../src/config.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import type { App } from '../../src/http/route.js'
+import type { Job } from '../../src/jobs/runner.js'
 import { type ApiDocument, type ContractCheck, createContractCheck } from './contract.js'
 import { freshDatabase, type TestContext } from './database.js'
 
@@ -34,6 +35,8 @@ export type TestApp = {
   call(method: string, path: string, body?: unknown, call?: Call): Promise<Reply>
   /** Opens an account, with credits when asked. */
   open(accountId: string, credits?: number): Promise<void>
+  /** Does the work of a job of the app now; gives what it says. */
+  runJob(name: string): Promise<string | undefined>
   close(): Promise<void>
 }
 
@@ -43,6 +46,8 @@ export type AppSetup = {
   readonly environment?: Record<string, string>
   /** Where it logs; nowhere without it. */
   readonly log?: Logger
+  /** Moves the clock of everything above the ledger, which goes by the database's. */
+  readonly clock?: { aheadMs: number }
 }
 
 /** The whole service in this process, on a database of its own, without a port. */
@@ -57,12 +62,18 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
   })
   const log = setup.log ?? pino({ level: process.env.TEST_LOG ?? 'silent' })
   const metrics = createMetrics({ now: () => performance.now() })
-  const core = await composeCore({
-    config,
-    log,
-    onLost: () => {},
-    onBatch: metrics.noteBatch,
-  })
+  const { clock = { aheadMs: 0 } } = setup
+  const below = await composeCore({ config, log, onLost: () => {}, onBatch: metrics.noteBatch })
+  const jobs = new Map<string, Job>()
+  const add = (job: Job) => {
+    jobs.set(job.name, job)
+    below.jobs.add(job)
+  }
+  const core = {
+    ...below,
+    now: () => below.now() + clock.aheadMs,
+    jobs: { ...below.jobs, add },
+  }
   metrics.collect(collectorsOf(core))
   const composed = await composeApp(core, { metrics, version: '0.0.0', isStopping: () => false })
   await composed.app.ready()
@@ -72,7 +83,12 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
   }
   t.teardown(close)
   const call = caller(composed.app, contractOf(composed.app))
-  return { app: composed.app, core, url, call, open: openWith(call), close }
+  const runJob: TestApp['runJob'] = async (name) => {
+    const job = jobs.get(name)
+    if (!job) throw new Error(`there is no job ${name}`)
+    return job.run(new AbortController().signal)
+  }
+  return { app: composed.app, core, url, call, open: openWith(call), runJob, close }
 }
 
 /** Compiling the document's schemas takes a moment; all apps of a process have the same one. */

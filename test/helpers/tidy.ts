@@ -32,7 +32,8 @@ const IMPORTS: Record<string, readonly string[]> = {
   'settings-limits': ['policies'],
   setting: [],
   'settings-alerts': ['setting'],
-  settings: ['db', 'setting', 'settings-alerts', 'settings-limits'],
+  'settings-sessions': ['setting', 'stores'],
+  settings: ['db', 'setting', 'settings-alerts', 'settings-limits', 'settings-sessions'],
   config: ['settings', 'settings-limits', 'policies', 'db'],
   explain: ['config', 'db', 'errors'],
   ...Object.fromEntries(
@@ -47,8 +48,10 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log'],
   'compose-reconcile': ['compose', 'http', 'jobs', 'ledger'],
   'compose-alerts': ['alerts', 'compose', 'http'],
+  'compose-sessions': ['compose', 'sessions', 'stores'],
   'compose-app': [
     'compose',
+    'compose-sessions',
     'compose-alerts',
     'compose-reconcile',
     'compose-stores',
@@ -68,7 +71,7 @@ const IMPORTS: Record<string, readonly string[]> = {
   server: ['service', 'config', 'explain', 'log', 'app', 'compose'],
   cli: [
     ...['compose', 'compose-command', 'config', 'explain', 'log', 'version', 'app'],
-    ...['alerts', 'db', 'ledger', 'http', 'operations', ...FEATURES],
+    ...['alerts', 'db', 'ledger', 'http', 'operations', 'policies', ...FEATURES],
   ],
 }
 

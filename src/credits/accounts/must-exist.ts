@@ -1,4 +1,4 @@
-import { AppError } from '../../errors.js'
+import { accountNotFound } from '../../errors.js'
 import type { Ledger } from '../../ledger/ledger.js'
 import type { AccountState } from '../../ledger/model.js'
 
@@ -7,9 +7,7 @@ export async function mustExist(
   ledger: Pick<Ledger, 'read'>,
   accountId: string,
 ): Promise<AccountState> {
-  return (await ledger.read(accountId)) ?? notFound(accountId)
-}
-
-function notFound(accountId: string): never {
-  throw new AppError('account_not_found', `No account ${accountId} has been opened`)
+  const state = await ledger.read(accountId)
+  if (state === null) throw accountNotFound(accountId)
+  return state
 }

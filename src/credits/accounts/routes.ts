@@ -65,7 +65,7 @@ const putAccount = contract({
 })
 
 const getAccount = contract({
-  config: { access: 'credits:read', errors: ['account_not_found'] },
+  config: { access: { scopes: 'credits:read', session: 'own' }, errors: ['account_not_found'] },
   schema: {
     operationId: 'getAccount',
     tags,
@@ -77,7 +77,7 @@ const getAccount = contract({
 })
 
 const listAccounts = contract({
-  config: { access: 'credits:read' },
+  config: { access: 'credits:read', limit: 'search' },
   schema: {
     operationId: 'listAccounts',
     tags,
@@ -108,7 +108,7 @@ const closeAccount = contract({
 })
 
 const getBalance = contract({
-  config: { access: 'credits:read', errors: ['account_not_found'] },
+  config: { access: { scopes: 'credits:read', session: 'own' }, errors: ['account_not_found'] },
   schema: {
     operationId: 'getBalance',
     tags,

@@ -23,6 +23,8 @@ export type AccountsDeps = {
   readonly catalogue: Pick<Catalogue, 'hasTier'>
   /** Whole credits that every new account begins with; 0: none. */
   readonly signupBonus: number
+  /** Told of every account that was closed, also again; when it fails, so does the call. */
+  readonly onClosed: (accountId: string) => Promise<unknown>
 }
 
 export type Accounts = {
@@ -57,7 +59,7 @@ export function createAccounts(deps: AccountsDeps): Accounts {
     async put(caller, accountId, body) {
       const { signupBonus } = deps
       const request = asked(caller, 'open', accountId, {})
-      const { state } = await ledger.submit({ ...request, kind: 'open', signupBonus })
+      const state = stateAfter(await ledger.submit({ ...request, kind: 'open', signupBonus }))
       const times = { openedAtMs: state.createdAtMs, nowMs: ledger.now() }
       const { isNew } = await profiles.put(accountId, body, times)
       return { account: await getWith(deps, accountId), isNew }
@@ -65,7 +67,11 @@ export function createAccounts(deps: AccountsDeps): Accounts {
     get: (accountId) => getWith(deps, accountId),
     list: (search) => listWith(deps, search),
     balance: (accountId, at) => balanceWith(deps, accountId, at),
-    close: (caller, accountId) => administer(caller, { kind: 'close', accountId }),
+    async close(caller, accountId) {
+      const account = await administer(caller, { kind: 'close', accountId })
+      await deps.onClosed(accountId)
+      return account
+    },
     freeze: (caller, accountId) => administer(caller, { kind: 'freeze', accountId }),
     unfreeze: (caller, accountId) => administer(caller, { kind: 'unfreeze', accountId }),
     async setMembership(caller, accountId, { tier, expiresAt }) {
@@ -82,6 +88,11 @@ export function createAccounts(deps: AccountsDeps): Accounts {
 const asked = (caller: Caller, kind: Operation['kind'], accountId: string, body: unknown) =>
   requestOf({ ...caller, idempotencyKey: null }, { kind, accountId, body })
 
+function stateAfter({ state }: Outcome): AccountState {
+  if (state === null) throw new Error('a key made for this call was used before')
+  return state
+}
+
 type Act =
   | { readonly kind: 'close' | 'freeze' | 'unfreeze'; readonly accountId: string }
   | {
@@ -95,7 +106,7 @@ const administerWith =
   ({ ledger, profiles }: AccountsDeps) =>
   async (caller: Caller, act: Act): Promise<Account> => {
     const request = asked(caller, act.kind, act.accountId, act)
-    const { state } = await ledger.submit({ ...request, ...act })
+    const state = stateAfter(await ledger.submit({ ...request, ...act }))
     const known = await profiles.get([act.accountId])
     return viewOf(state, known.get(act.accountId), ledger.now())
   }

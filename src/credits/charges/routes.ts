@@ -6,6 +6,7 @@ import { spendingErrors } from '../spending-errors.js'
 import { transaction } from '../transaction.js'
 import { chargeBody, estimate, refundBody } from './schema.js'
 import type { Charges } from './service.js'
+import { refuseSessionAmount } from './session-cost.js'
 
 export const chargeRoutes: FastifyPluginAsyncZod<{ charges: Charges }> = async (
   app,
@@ -13,6 +14,7 @@ export const chargeRoutes: FastifyPluginAsyncZod<{ charges: Charges }> = async (
 ) => {
   app.post('/v1/accounts/:accountId/charges', createCharge, async (request, reply) => {
     const { accountId } = request.params
+    refuseSessionAmount(request.actor, request.body)
     const caller = callerOf(request)
     if (request.body.dryRun) {
       return reply.code(200).send(await charges.estimate(caller, accountId, request.body))
@@ -32,7 +34,7 @@ export const chargeRoutes: FastifyPluginAsyncZod<{ charges: Charges }> = async (
 
 const createCharge = contract({
   config: {
-    access: 'credits:write',
+    access: { scopes: 'credits:write', session: 'own' },
     audit: { action: 'charge', record: 'ledger' },
     errors: spendingErrors,
   },
@@ -43,7 +45,7 @@ const createCharge = contract({
     description:
       'Takes credits, either `amount` as it stands or what the price list says of `action` ' +
       'with its `quantity` and `variables`. The reply tells which grants paid. With `dryRun` ' +
-      'nothing is written and the reply is an estimate.',
+      'nothing is written and the reply is an estimate. A session charges by `action` alone.',
     params: accountParams,
     body: chargeBody,
     response: { 201: transaction, 200: estimate },

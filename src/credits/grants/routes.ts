@@ -51,7 +51,11 @@ const createGrant = contract({
 })
 
 const listGrants = contract({
-  config: { access: 'credits:read', errors: ['account_not_found'] },
+  config: {
+    access: { scopes: 'credits:read', session: 'own' },
+    limit: 'search',
+    errors: ['account_not_found'],
+  },
   schema: {
     operationId: 'listGrants',
     tags,

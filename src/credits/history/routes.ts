@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { ownerOf } from '../../http/actor.js'
 import { contract } from '../../http/route.js'
 import { accountParams } from '../../http/schema.js'
 import { transaction } from '../transaction.js'
@@ -16,8 +17,8 @@ export const historyRoutes: FastifyPluginAsyncZod<{ history: History }> = async 
     return { transactions: [...items], nextCursor }
   })
 
-  app.get('/v1/transactions/:transactionId', getTransaction, async ({ params }) =>
-    history.get(params.transactionId),
+  app.get('/v1/transactions/:transactionId', getTransaction, async ({ params, actor }) =>
+    history.get(params.transactionId, ownerOf(actor)),
   )
 
   app.get('/v1/accounts/:accountId/usage', getUsage, async ({ params, query }) =>
@@ -26,7 +27,11 @@ export const historyRoutes: FastifyPluginAsyncZod<{ history: History }> = async 
 }
 
 const listTransactions = contract({
-  config: { access: 'credits:read', errors: ['account_not_found'] },
+  config: {
+    access: { scopes: 'credits:read', session: 'own' },
+    limit: 'search',
+    errors: ['account_not_found'],
+  },
   schema: {
     operationId: 'listTransactions',
     tags,
@@ -41,7 +46,11 @@ const listTransactions = contract({
 })
 
 const getTransaction = contract({
-  config: { access: 'credits:read', errors: ['transaction_not_found'] },
+  config: {
+    access: { scopes: 'credits:read', session: 'narrowed' },
+    limit: 'search',
+    errors: ['transaction_not_found'],
+  },
   schema: {
     operationId: 'getTransaction',
     tags,
@@ -53,7 +62,11 @@ const getTransaction = contract({
 })
 
 const getUsage = contract({
-  config: { access: 'credits:read', errors: ['account_not_found', 'limit_exceeded'] },
+  config: {
+    access: { scopes: 'credits:read', session: 'own' },
+    limit: 'search',
+    errors: ['account_not_found', 'limit_exceeded'],
+  },
   schema: {
     operationId: 'getUsage',
     tags,

@@ -16,8 +16,8 @@ export type History = {
    * Throws `account_not_found`.
    */
   list(accountId: string, filter: HistoryFilter): Promise<Page<Transaction>>
-  /** Throws `transaction_not_found`. */
-  get(transactionId: string): Promise<Transaction>
+  /** Throws `transaction_not_found`, also for one of another account where there is an owner. */
+  get(transactionId: string, ownerId: string | null): Promise<Transaction>
   /**
    * What was charged and refunded, by action or by day. Throws `account_not_found`, and
    * `limit_exceeded` for more groups than one reply has.
@@ -42,9 +42,10 @@ export function createHistory({ ledger, reads }: HistoryDeps): History {
       return { items: items.map(transactionOf), nextCursor }
     },
 
-    async get(transactionId) {
+    async get(transactionId, ownerId) {
       const named = decodeId('txn', transactionId)
-      const row = named && (await reads.transaction(named.accountId, named.seq))
+      const isTheirs = named !== null && (ownerId === null || named.accountId === ownerId)
+      const row = isTheirs ? await reads.transaction(named.accountId, named.seq) : null
       if (row) return transactionOf(row)
       throw new AppError('transaction_not_found', 'There is no such transaction')
     },

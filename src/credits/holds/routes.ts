@@ -3,6 +3,7 @@ import { callerOf, markReplay } from '../../http/once.js'
 import { decodeCursor, isSeq } from '../../http/page.js'
 import { contract } from '../../http/route.js'
 import { accountParams } from '../../http/schema.js'
+import { refuseSessionAmount } from '../charges/session-cost.js'
 import { spendingErrors } from '../spending-errors.js'
 import { transaction } from '../transaction.js'
 import * as schema from './schema.js'
@@ -16,6 +17,7 @@ export const holdRoutes: FastifyPluginAsyncZod<{ holds: Holds }> = async (app, {
 
   app.post('/v1/accounts/:accountId/holds', createHold, async (request, reply) => {
     const { params, body } = request
+    refuseSessionAmount(request.actor, body)
     const written = await holds.hold(callerOf(request), params.accountId, body)
     if (written.isReplay) markReplay(request, reply)
     return reply.code(201).send(written.transaction)
@@ -53,7 +55,8 @@ const settlementRoutes: FastifyPluginAsyncZod<{ holds: Holds }> = async (app, { 
 
 const createHold = contract({
   config: {
-    access: 'credits:write',
+    access: { scopes: 'credits:write', session: 'own' },
+    limit: 'booking',
     audit: { action: 'hold', record: 'ledger' },
     errors: spendingErrors,
   },
@@ -63,7 +66,8 @@ const createHold = contract({
     summary: 'Reserve credits',
     description:
       'Reserves credits for a job before it runs, by amount or by the price list. They stay ' +
-      'in the balance and can not be spent otherwise. At its deadline a hold ends by itself.',
+      'in the balance and can not be spent otherwise. At its deadline a hold ends by itself. A ' +
+      'session holds by `action` alone, and leaves it to a back end to settle.',
     params: accountParams,
     body: schema.holdBody,
     response: { 201: transaction },
@@ -71,7 +75,11 @@ const createHold = contract({
 })
 
 const listHolds = contract({
-  config: { access: 'credits:read', errors: ['account_not_found'] },
+  config: {
+    access: { scopes: 'credits:read', session: 'own' },
+    limit: 'search',
+    errors: ['account_not_found'],
+  },
   schema: {
     operationId: 'listHolds',
     tags,
@@ -84,7 +92,7 @@ const listHolds = contract({
 })
 
 const getHold = contract({
-  config: { access: 'credits:read', errors: ['hold_not_found'] },
+  config: { access: { scopes: 'credits:read', session: 'own' }, errors: ['hold_not_found'] },
   schema: {
     operationId: 'getHold',
     tags,

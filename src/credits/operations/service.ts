@@ -108,7 +108,7 @@ function createPreparation(deps: OperationsDeps): (ask: Ask) => Promise<Prepared
   return async ({ actor, caller, entry, index }) => {
     const type = typeOf(entry)
     if (type === null) throw invalidField('type', `Must be one of ${OPERATION_TYPES.join(', ')}`)
-    if (!mayAccess(actor, OPERATION_ACCESS[type])) throw forbidden(OPERATION_ACCESS[type])
+    if (!mayAccess(actor, OPERATION_ACCESS[type])) throw forbidden(actor, OPERATION_ACCESS[type])
     const { value, error } = validated<Entry<OperationType>>(operationSchemas[type], entry, 'body')
     if (error) throw error
     const { type: _, idempotencyKey, ...fields } = value

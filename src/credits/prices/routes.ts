@@ -65,7 +65,7 @@ const EVERYWHERE =
   'a second later.'
 
 const listPrices = contract({
-  config: { access: 'credits:read' },
+  config: { access: { scopes: 'credits:read', session: 'shared' }, limit: 'search' },
   schema: {
     operationId: 'listPrices',
     tags,
@@ -77,7 +77,7 @@ const listPrices = contract({
 })
 
 const getPrice = contract({
-  config: { access: 'credits:read', errors: ['action_not_found'] },
+  config: { access: { scopes: 'credits:read', session: 'shared' }, errors: ['action_not_found'] },
   schema: {
     operationId: 'getPrice',
     tags,

@@ -52,7 +52,7 @@ const answerOf = (tiers: readonly Tier[]): Answer<TiersReply> => ({
 const tags = ['Membership']
 
 const listTiers = contract({
-  config: { access: 'credits:read' },
+  config: { access: { scopes: 'credits:read', session: 'shared' }, limit: 'search' },
   schema: {
     operationId: 'listTiers',
     tags,
@@ -82,7 +82,10 @@ const setTiers = contract({
 })
 
 const getAccess = contract({
-  config: { access: 'credits:read', errors: ['account_not_found', 'action_not_found'] },
+  config: {
+    access: { scopes: 'credits:read', session: 'own' },
+    errors: ['account_not_found', 'action_not_found'],
+  },
   schema: {
     operationId: 'getAccess',
     tags,
