@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import pino from 'pino'
+import t from 'tap'
+import { openApp } from '../helpers/app.js'
+import { ROOT } from '../helpers/cluster.js'
+import type { TestContext } from '../helpers/database.js'
+import { closedPort } from '../helpers/fake-postgres.js'
+import { temporaryDirectory } from '../helpers/server.js'
+import { openReceiver } from './kit.js'
+
+/** `creditd alerts:check` as an operator runs it. */
+const check = (
+  t: TestContext,
+  env: Record<string, string>,
+  ...args: string[]
+): Promise<{ code: number; out: string; err: string }> => {
+  const program = [`--import=${import.meta.resolve('tsx')}`, join(ROOT, 'src/cli.ts')]
+  const options = { cwd: temporaryDirectory(t), env: { PATH: process.env.PATH, ...env } }
+  return new Promise((resolve) => {
+    execFile(process.execPath, [...program, 'alerts:check', ...args], options, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    )
+  })
+}
+
+t.test('books that do not agree are told by two running instances once', async (t) => {
+  const receiver = await openReceiver(t)
+  const lines: string[] = []
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
+  const environment = { ALERT_WEBHOOK_URL: receiver.url, ALERT_BALANCE_MISMATCHES: '0' }
+  const one = await openApp(t, { environment, log })
+  const two = await openApp(t, { environment, log, url: one.url })
+  const env = { DATABASE_URL: one.url, ...environment }
+
+  const before = await check(t, env, '--json')
+  t.equal(before.code, 0)
+  t.equal(JSON.parse(before.out).alerts[1].status, 'unknown')
+  t.match(before.err, /no running service has looked at credit_balance_mismatch/)
+
+  await one.open('a', 10)
+  await one.core.db.pool.query(`update accounts set balance = balance + 1 where id = 'a'`)
+  t.ok((await one.call('GET', '/v1/reconcile')).body.mismatches.length > 0)
+  await Promise.all([one.core.jobs.start(), two.core.jobs.start()])
+  await receiver.waitFor(1)
+  t.match(receiver.taken[0], { notice: { name: 'credit_balance_mismatch', status: 'firing' } })
+
+  const during = await check(t, env)
+  t.equal(during.code, 1)
+  t.match(during.out, /^FIRING +critical +credit_balance_mismatch +\d+ \(threshold 0\) +since /m)
+  const found = JSON.parse((await check(t, env, '--json')).out)
+  t.equal(found.ok, false)
+  t.match(found.alerts, [{ name: 'database_unavailable', status: 'quiet' }, { status: 'firing' }])
+
+  // both have looked again, and one of them has told it
+  await new Promise((resolve) => setTimeout(resolve, 16_000))
+  t.equal(receiver.taken.length, 1)
+  for (const { call } of [one, two]) {
+    const { body } = await call('GET', '/metrics')
+    t.match(body, /^creditd_alert_firing\{name="credit_balance_mismatch"\} 1$/m)
+    t.match(body, /^creditd_alert_firing\{name="api_latency"\} 0$/m)
+  }
+  t.notMatch(lines.join(''), 'secret-path')
+  t.equal(lines.filter((line) => /alert: The last reconciliation/.test(line)).length, 1)
+})
+
+t.test('alerts:check fails in a line when the database is away', async (t) => {
+  const url = `postgres://u:hunter2@127.0.0.1:${await closedPort()}/db?connect_timeout=1`
+  const env = { DATABASE_URL: url, DATABASE_WAIT_MS: '0', ALERT_WEBHOOK_URL: 'http://u:pw9@h/x' }
+  const { code, out, err } = await check(t, env)
+  t.equal(code, 1)
+  t.match(out, /^FIRING +critical +database_unavailable/m)
+  t.match(err, /^creditd: /m)
+  t.notMatch(out + err, /hunter2|pw9| {4}at /)
+})
