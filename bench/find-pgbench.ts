@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { unpackDebian } from '../scripts/debian.js'
 import { borrowIdentity, findBinaries } from '../src/db/postgres-binaries.js'
 import { ROOT } from './processes.js'
 
@@ -13,14 +14,13 @@ export type Program = {
 const SYSTEM_ROOTS = ['/usr/lib/postgresql', '/opt/homebrew/opt', '/usr/local/opt']
 /** Unpacked here once, and found here by later runs. */
 const UNPACKED = join(ROOT, 'bench', 'out', 'pgbench')
-const DOWNLOAD_TIMEOUT_MS = 120_000
 
 /** pgbench of the system, else Debian's, unpacked beside the results. Throws with what to do. */
 export function findPgbench(): Program {
   const found = findOf(candidates())
   if (found) return found
   try {
-    unpackDebian()
+    unpackPostgres()
   } catch (error) {
     throw new Error(ADVICE, { cause: error })
   }
@@ -76,20 +76,9 @@ function versionOf(path: string, env: NodeJS.ProcessEnv): string | null {
 const packagedLibraries = (): string => join(findBinaries(borrowIdentity()).directory, '..', 'lib')
 
 /** Debian has it in the server's package, which would start a server if it were installed. */
-function unpackDebian(): void {
+function unpackPostgres(): void {
   const names = execFileSync('apt-cache', ['pkgnames', 'postgresql-'], { encoding: 'utf8' })
   const versions = [...names.matchAll(/^postgresql-(\d+)$/gm)].map(([, version]) => Number(version))
   if (versions.length === 0) throw new Error('apt knows no postgresql: apt-get update')
-  const draft = `${UNPACKED}.${process.pid}`
-  mkdirSync(draft, { recursive: true })
-  const options = { cwd: draft, stdio: 'ignore', timeout: DOWNLOAD_TIMEOUT_MS } as const
-  try {
-    execFileSync('apt-get', ['download', `postgresql-${Math.max(...versions)}`], options)
-    const [archive = ''] = readdirSync(draft).filter((name) => name.endsWith('.deb'))
-    execFileSync('dpkg-deb', ['-x', archive, '.'], options)
-    rmSync(UNPACKED, { recursive: true, force: true })
-    renameSync(draft, UNPACKED)
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
-  }
+  unpackDebian([`postgresql-${Math.max(...versions)}`], UNPACKED)
 }

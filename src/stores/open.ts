@@ -1,26 +1,150 @@
 import { createMemoryCache } from './cache/memory.js'
+import { createRedisCache } from './cache/redis.js'
+import { createSharedCache } from './cache/shared.js'
 import { createMemoryCounters } from './counters/memory.js'
+import { createRedisCounters } from './counters/redis.js'
+import { createSharedCounters } from './counters/shared.js'
+import { type Link, openLink } from './link.js'
+import type { StoresLog } from './log.js'
+import { createPatience } from './patience.js'
 import { createMemoryRateLimit } from './rate-limit/memory.js'
+import { createRedisRateLimit } from './rate-limit/redis.js'
+import { createSharedRateLimit } from './rate-limit/shared.js'
+import { reasonOf } from './reason.js'
+import { createSessionKeeper, type SessionKeeper } from './session/keeper.js'
 import { createMemorySessions } from './session/memory.js'
+import { createRedisSessions } from './session/redis.js'
+import type { Revocations } from './session/revocations.js'
+import { createSessionMirror, createSharedSessions } from './session/shared.js'
+import type { SessionStore } from './session/store.js'
 import type { Stores } from './stores.js'
+import { REDIS_ROLES, type RedisRole, type RedisTarget, type RedisTargets } from './urls.js'
 
-export type OpenStoresDeps = {
-  /** The time of day that sessions are kept by, in ms. */
+export type StoreClocks = {
+  /** The time of day that sessions are kept by, in ms: the same for all processes. */
   readonly nowMs: () => number
   /** In ms, and never going back. */
   readonly monotonicMs: () => number
 }
 
+export type OpenStoresDeps = StoreClocks & {
+  readonly targets: RedisTargets
+  readonly keyPrefix: string
+  /** How long a command may take before it is answered from elsewhere. */
+  readonly timeoutMs: number
+  readonly revocations: Revocations
+  readonly log: StoresLog
+}
+
+/** The connections by role; those of roles with the same target are one and the same. */
+export type Links = Readonly<Record<RedisRole, Link | null>>
+
 export type OpenStores = Stores & {
-  /** Waits for what is under way, then lets go of the connections. */
+  readonly links: Links
+  /** Whether sessions are kept where all processes see them, or there is no such place. */
+  isSessionReady(): boolean
+  /** Resolves when each Redis has answered, or after this time; tells of those that have not. */
+  settle(timeoutMs: number): Promise<void>
   close(): Promise<void>
 }
 
-/** The stores of this process. */
-export const openStores = ({ nowMs, monotonicMs }: OpenStoresDeps): OpenStores => ({
+/** A catalogue is a few values; that of a large shop fits as well. */
+const SMALL_CACHE = { maxEntries: 1_000, maxBytes: 4_194_304, maxTtlMs: 30_000 }
+
+/** The stores of this process alone. */
+export const openMemoryStores = ({ nowMs, monotonicMs }: StoreClocks): Stores => ({
   rateLimit: createMemoryRateLimit({ nowMs: () => Math.floor(monotonicMs()) }),
   session: createMemorySessions({ nowMs }),
   cache: createMemoryCache({ nowMs: monotonicMs }),
   counters: createMemoryCounters({ nowMs: monotonicMs }),
-  async close() {},
 })
+
+/** The stores over Redis where there is one; never throws, and never waits for it. */
+export const openStores = (deps: OpenStoresDeps): OpenStores => {
+  const { keyPrefix, nowMs, monotonicMs, log } = deps
+  const links = openLinks(deps)
+  const memory = openMemoryStores(deps)
+  const own = createMemoryRateLimit({ nowMs: () => Math.floor(monotonicMs()) })
+  const { main, cache, session } = links
+  const sessions = session && openSessions(session, deps)
+  return {
+    links,
+    rateLimit: main
+      ? createSharedRateLimit({
+          redis: createRedisRateLimit({ link: main, keyPrefix }),
+          memory: own,
+        })
+      : memory.rateLimit,
+    session: sessions?.store ?? memory.session,
+    cache: cache
+      ? createSharedCache({
+          redis: createRedisCache({ link: cache, keyPrefix }),
+          memory: createMemoryCache({ nowMs: monotonicMs, ...SMALL_CACHE }),
+        })
+      : memory.cache,
+    counters: main
+      ? createSharedCounters({
+          redis: createRedisCounters({ link: main, keyPrefix }),
+          memory: createMemoryCounters({ nowMs }),
+          link: main,
+        })
+      : memory.counters,
+    isSessionReady: () => sessions?.isReady() ?? true,
+    settle: (timeoutMs) => settle(links, timeoutMs, log),
+    async close() {
+      sessions?.stop()
+      for (const link of new Set(Object.values(links))) link?.close()
+    },
+  }
+}
+
+const openSessions = (
+  link: Link,
+  { keyPrefix, nowMs, revocations, log }: OpenStoresDeps,
+): { store: SessionStore } & SessionKeeper => {
+  const redis = createRedisSessions({ link, keyPrefix, nowMs })
+  const shared = { redis, mirror: createSessionMirror(nowMs), revocations, nowMs }
+  const keeper = createSessionKeeper({ ...shared, link, log })
+  return { store: createSharedSessions({ ...shared, isReady: keeper.isReady }), ...keeper }
+}
+
+const openLinks = (deps: OpenStoresDeps): Links => {
+  const { targets, keyPrefix, monotonicMs, timeoutMs } = deps
+  const patience = createPatience(timeoutMs, { monotonicMs })
+  const open = new Map<RedisTarget, Link>()
+  const linkOf = (role: RedisRole): Link | null => {
+    const target = targets[role]
+    if (target === null) return null
+    const link = open.get(target) ?? openLink({ target, keyPrefix, patience, monotonicMs })
+    if (!open.has(target)) tellChanges(link, deps.log)
+    open.set(target, link)
+    return link
+  }
+  return { main: linkOf('main'), cache: linkOf('cache'), session: linkOf('session') }
+}
+
+const tellChanges = (link: Link, log: StoresLog): void =>
+  link.onChange((isUp) => {
+    const { variable } = link.target
+    if (isUp) log.info({ variable }, `Redis is there (${variable})`)
+    else tellAway(link, log)
+  })
+
+const tellAway = (link: Link, log: StoresLog): void => {
+  const trouble = link.trouble()
+  if (trouble === null) return
+  const { variable } = link.target
+  const reason = reasonOf(trouble)
+  log.warn({ variable, reason }, `Redis is away (${variable}): ${reason}; served without it`)
+}
+
+const POLL_MS = 5
+
+const settle = async (links: Links, timeoutMs: number, log: StoresLog): Promise<void> => {
+  const all = [...new Set(REDIS_ROLES.flatMap((role) => links[role] ?? []))]
+  for (let waitedMs = 0; waitedMs < timeoutMs; waitedMs += POLL_MS) {
+    if (all.every((link) => link.isUp())) return
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+  for (const link of all) tellAway(link, log)
+}

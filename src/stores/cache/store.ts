@@ -9,6 +9,9 @@ export type CacheEntry = {
 export const VOLATILE_TTL_MS = 30_000
 export const STATIC_TTL_MS = 3_600_000
 
+/** What begins so is also kept by a process whose Redis is away: for packages, plans, prices. */
+export const CATALOGUE_PREFIX = 'catalogue:'
+
 /**
  * Values that can be made again, kept for a while: an entry may be missing at any time, and is
  * never older than its time to live. Keys carry the version of what they were made from (a `seq`, a

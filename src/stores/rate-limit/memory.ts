@@ -3,7 +3,7 @@ import { shortKey } from '../short-key.js'
 import { type Limit, type LimitState, type RateLimitStore, stepMsOf } from './store.js'
 
 /** Units taken in the step that began at this time; the oldest first. */
-type Step = { readonly atMs: number; count: number }
+type Step = { readonly atMs: number; readonly count: number }
 
 /** More identities than this at once are a flood; whoever was heard of longest ago is forgotten. */
 const MAX_KEYS = 50_000
@@ -16,47 +16,64 @@ export type MemoryRateLimitDeps = {
   readonly maxKeys?: number
 }
 
+export type MemoryRateLimit = RateLimitStore & {
+  /** What `take` would answer, taking none. */
+  look(key: string, limit: Limit, cost: number): LimitState
+  /** Gives what counts units that somebody else has allowed, as taken now. */
+  reserve(key: string, limit: Limit, cost: number): () => void
+}
+
 /**
  * The limits of this process alone. Who goes on asking is never forgotten, also while refused: only
  * the keys used longest ago make room for new ones.
  */
-export const createMemoryRateLimit = ({
-  nowMs,
-  maxKeys = MAX_KEYS,
-}: MemoryRateLimitDeps): RateLimitStore => {
-  const taken = createBoundedMap<Step[]>({
+export const createMemoryRateLimit = (deps: MemoryRateLimitDeps): MemoryRateLimit => {
+  const { nowMs, maxKeys = MAX_KEYS } = deps
+  const taken = createBoundedMap<readonly Step[]>({
     maxEntries: maxKeys,
     maxWeight: MAX_STEPS,
     weigh: (steps) => steps.length,
     nowMs,
   })
+  const stepsOf = (name: string, limit: Limit, now: number) =>
+    (taken.get(name) ?? []).filter((step) => leavesAtMs(step, limit) > now)
+  const add = (name: string, limit: Limit, cost: number, now: number): readonly Step[] => {
+    const stepMs = stepMsOf(limit)
+    const steps = withUnits(stepsOf(name, limit, nowMs()), now - (now % stepMs), cost)
+    taken.set(name, steps, nowMs() + stepMs + limit.windowMs)
+    return steps
+  }
+  const look: MemoryRateLimit['look'] = (key, limit, cost) => {
+    const now = nowMs()
+    return stateOf(stepsOf(shortKey(key), limit, now), limit, now, cost)
+  }
   return {
+    look,
     async take(key, limit, cost) {
+      const state = look(key, limit, cost)
+      if (!state.isAllowed) return state
       const now = nowMs()
-      const name = shortKey(key)
-      const steps = stillCounted(taken.get(name) ?? [], limit, now)
-      if (sumOf(steps) + cost > limit.max) return stateOf(steps, limit, now, cost)
-      const stepMs = stepMsOf(limit)
-      const atMs = now - (now % stepMs)
-      const last = steps.at(-1)
-      if (last?.atMs === atMs) last.count += cost
-      else steps.push({ atMs, count: cost })
-      taken.set(name, steps, now + stepMs + limit.windowMs)
-      return { ...stateOf(steps, limit, now, 0), isAllowed: true }
+      return { ...stateOf(add(shortKey(key), limit, cost, now), limit, now, 0), isAllowed: true }
     },
-    async peek(key, limit) {
+    peek: async (key, limit) => look(key, limit, 1),
+    reserve(key, limit, cost) {
       const now = nowMs()
-      return stateOf(stillCounted(taken.get(shortKey(key)) ?? [], limit, now), limit, now, 1)
+      return () => void add(shortKey(key), limit, cost, now)
     },
   }
+}
+
+/** The steps with more units in one of them; in order, also when they come late. */
+const withUnits = (steps: readonly Step[], atMs: number, count: number): readonly Step[] => {
+  const index = steps.findLastIndex((step) => step.atMs <= atMs)
+  const before = steps[index]
+  if (before?.atMs !== atMs) return steps.toSpliced(index + 1, 0, { atMs, count })
+  return steps.with(index, { atMs, count: before.count + count })
 }
 
 /** A unit of a step may have been taken in its last millisecond. */
 const leavesAtMs = ({ atMs }: Step, limit: Limit): number =>
   atMs + stepMsOf(limit) - 1 + limit.windowMs
-
-const stillCounted = (steps: readonly Step[], limit: Limit, now: number): Step[] =>
-  steps.filter((step) => leavesAtMs(step, limit) > now)
 
 const sumOf = (steps: readonly Step[]): number => steps.reduce((sum, { count }) => sum + count, 0)
 

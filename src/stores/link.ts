@@ -1,0 +1,160 @@
+import { type Breaker, createBreaker } from './breaker.js'
+import { connectRedis, type RedisClient } from './connection.js'
+import { DeadlineError, withinDeadline } from './deadline.js'
+import type { Patience } from './patience.js'
+import { probe } from './probe.js'
+import { isAboutOneCall, NOT_YET } from './reason.js'
+import type { RedisTarget } from './urls.js'
+
+/** Redis is of no use for now: answer from elsewhere. */
+export class RedisAwayError extends Error {
+  constructor(cause?: unknown) {
+    super('Redis is away', { cause })
+    this.name = 'RedisAwayError'
+  }
+}
+
+export type LinkFigures = {
+  readonly commands: number
+  readonly errors: number
+  readonly openings: number
+  /** Of the commands that were answered, the newest counting most; null before the first. */
+  readonly latencyMs: number | null
+}
+
+/** One Redis, as far as requests may rely on it. */
+export type Link = {
+  readonly target: RedisTarget
+  isUp(): boolean
+  /** Why it is away; null while it is up. */
+  trouble(): Error | null
+  /** For requests: throws RedisAwayError; at once while it is away, else within the time limit. */
+  run<T>(act: (client: RedisClient) => Promise<T>): Promise<T>
+  /** Beside requests, also while it is away; throws what went wrong. */
+  attempt<T>(act: (client: RedisClient) => Promise<T>, timeoutMs: number): Promise<T>
+  /** Called whenever it has gone or returned; gives what ends that. */
+  onChange(listener: (isUp: boolean) => void): void
+  figures(): LinkFigures
+  close(): void
+}
+
+export type LinkDeps = {
+  readonly target: RedisTarget
+  readonly keyPrefix: string
+  readonly patience: Patience
+  readonly monotonicMs: () => number
+}
+
+const PROBE_EVERY_MS = 500
+/** A probe that hangs so long hangs in a connection that nobody will ever answer. */
+const STALE_PROBE_MS = 2_000
+const LATENCY_WEIGHT = 0.1
+
+type State = {
+  commands: number
+  errors: number
+  latencyMs: number | null
+  trouble: Error | null
+}
+
+/** Opens the connection; it counts as away until the first probe has gone well. */
+export const openLink = (deps: LinkDeps): Link => {
+  const { target, patience, monotonicMs } = deps
+  const listeners: ((isUp: boolean) => void)[] = []
+  const tell = (isUp: boolean) => {
+    for (const listener of listeners) listener(isUp)
+  }
+  const state: State = { commands: 0, errors: 0, latencyMs: null, trouble: null }
+  const breaker = createBreaker({
+    monotonicMs,
+    onOpen: () => tell(false),
+    onClose() {
+      state.trouble = null
+      tell(true)
+    },
+  })
+  const fail = (error: Error): void => {
+    state.trouble = moreTelling(state.trouble, error)
+    breaker.trip(error)
+  }
+  const client = connectRedis(target, { onDown: fail })
+  const prober = startProber(deps, client, breaker, fail)
+  return {
+    target,
+    isUp: () => !breaker.isOpen(),
+    trouble: () => (breaker.isOpen() ? (state.trouble ?? new Error(NOT_YET)) : null),
+    async run(act) {
+      if (breaker.isOpen()) throw new RedisAwayError()
+      const startedMs = monotonicMs()
+      state.commands += 1
+      try {
+        const result = await withinDeadline(act(client), patience.timeoutMs())
+        noteLatency(state, monotonicMs() - startedMs)
+        return result
+      } catch (error) {
+        state.errors += 1
+        if (error instanceof DeadlineError) patience.noteTimeout()
+        if (error instanceof Error && !isAboutOneCall(error)) fail(error)
+        throw new RedisAwayError(error)
+      }
+    },
+    attempt: (act, timeoutMs) => withinDeadline(act(client), timeoutMs),
+    onChange: (listener) => void listeners.push(listener),
+    figures: () => ({
+      commands: state.commands,
+      errors: state.errors,
+      openings: breaker.openings(),
+      latencyMs: state.latencyMs,
+    }),
+    close() {
+      prober.stop()
+      client.disconnect()
+    },
+  }
+}
+
+const noteLatency = (state: State, ms: number): void => {
+  state.latencyMs =
+    state.latencyMs === null ? ms : state.latencyMs + LATENCY_WEIGHT * (ms - state.latencyMs)
+}
+
+/** That a command found no connection tells less than why there is none. */
+const moreTelling = (before: Error | null, error: Error): Error => {
+  const saysLittle = /enableOfflineQueue|Connection is closed|connection was closed/.test(
+    error.message,
+  )
+  return saysLittle && before !== null ? before : error
+}
+
+/** Asks again and again while the breaker is open; never twice at once. */
+const startProber = (
+  { keyPrefix, patience, monotonicMs }: LinkDeps,
+  client: RedisClient,
+  breaker: Breaker,
+  fail: (error: Error) => void,
+) => {
+  let sentAtMs: number | null = null
+  const ask = async () => {
+    if (!breaker.isOpen()) return
+    if (sentAtMs !== null) {
+      if (monotonicMs() - sentAtMs > STALE_PROBE_MS) client.disconnect(true)
+      return
+    }
+    sentAtMs = monotonicMs()
+    const answer = probe(client, keyPrefix).finally(() => {
+      sentAtMs = null
+    })
+    try {
+      await withinDeadline(answer, patience.timeoutMs())
+      breaker.noteProbe(true)
+    } catch (error) {
+      breaker.noteProbe(false)
+      fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+  const timer = setInterval(() => void ask(), PROBE_EVERY_MS)
+  timer.unref()
+  // the first as soon as there is a connection
+  client.on('ready', () => void ask())
+  return { stop: () => clearInterval(timer) }
+}

@@ -1,0 +1,39 @@
+import { Cluster } from 'ioredis'
+import type { RedisClient } from './connection.js'
+
+/** Of the 16,384 slots of a cluster, so many are tried: each master has some of them. */
+const PROBED_SLOTS = 32
+const SLOTS = 16_384
+const PROBE_TTL_MS = 10_000
+
+/** Writes something to every server that holds keys; throws where one does not take it. */
+export const probe = async (client: RedisClient, keyPrefix: string): Promise<void> => {
+  const tags = client instanceof Cluster ? CLUSTER_TAGS : ['0']
+  await Promise.all(
+    tags.map((tag) => client.set(`${keyPrefix}probe:{${tag}}`, '1', 'PX', PROBE_TTL_MS)),
+  )
+}
+
+/** As the specification of Redis Cluster has it: CRC16 in the variant of XMODEM. */
+const slotOf = (tag: string): number => {
+  let crc = 0
+  for (const byte of Buffer.from(tag)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit += 1) {
+      crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff
+    }
+  }
+  return crc % SLOTS
+}
+
+/** Tags that fall into slots spread evenly over all of them. */
+const spreadTags = (): readonly string[] => {
+  const found = new Map<number, string>()
+  for (let i = 0; found.size < PROBED_SLOTS; i += 1) {
+    const part = Math.floor(slotOf(String(i)) / (SLOTS / PROBED_SLOTS))
+    if (!found.has(part)) found.set(part, String(i))
+  }
+  return [...found.values()]
+}
+
+const CLUSTER_TAGS = spreadTags()

@@ -1,0 +1,46 @@
+import { DeadlineError } from './deadline.js'
+
+/** Why a Redis is of no use for now, in words for the operator: no address, no credential. */
+export const reasonOf = (error: Error): string => {
+  if (error instanceof DeadlineError) return 'it does not answer in time'
+  const text = `${error.message} ${codeOf(error)}`
+  const found = REASONS.find(([pattern]) => pattern.test(text))
+  return found?.[1] ?? 'the connection failed'
+}
+
+const codeOf = (error: Error): string => {
+  const { code, lastNodeError } = error as Error & { code?: string; lastNodeError?: Error }
+  const inner =
+    lastNodeError === undefined ? '' : `${lastNodeError.message} ${codeOf(lastNodeError)}`
+  return `${code ?? ''} ${inner}`
+}
+
+/** Of a connection of which nothing is known. */
+export const NOT_YET = 'nothing has been heard of it yet'
+
+const REASONS: readonly (readonly [RegExp, string])[] = [
+  [new RegExp(NOT_YET), 'it has not answered yet'],
+  [/WRONGPASS|invalid (username-)?password|AUTH .*(failed|called)/i, 'it refuses the password'],
+  [/NOAUTH|Authentication required/i, 'it asks for a password, or refuses the one given'],
+  [/NOPERM/, 'its user may not run the commands that are needed'],
+  [/READONLY|NOREPLICAS/, 'it does not take writes'],
+  [/LOADING/, 'it is still loading its data'],
+  [/MISCONF/, 'it can not save its data and takes no writes'],
+  [/\bOOM\b/, 'its memory is full'],
+  [/MASTERDOWN/, 'it is a replica without its primary'],
+  [/CLUSTERDOWN|Failed to refresh slots|None of startup nodes/, 'the cluster is not complete'],
+  [/cluster support disabled/i, 'it is not a cluster'],
+  [/\bMOVED\b|CROSSSLOT/, 'it is part of a cluster: add ?cluster=true to its URL'],
+  [/Protocol error|unexpected reply|ParserError/i, 'what answers there is not Redis'],
+  [/max number of clients/i, 'it has too many connections'],
+  [/ECONNREFUSED/, 'nothing listens there'],
+  [/ENOTFOUND|EAI_AGAIN/, 'its host is not known'],
+  [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'its host can not be reached'],
+  [/certificate|CERT_|SSL|TLS|EPROTO/i, 'the encrypted connection failed'],
+  [/ERR invalid DB index|DB index is out of range/i, 'it has no database of that number'],
+]
+
+/** Errors that say something about one key or one call, and nothing about the server. */
+export const isAboutOneCall = (error: Error): boolean =>
+  /^(ERR |WRONGTYPE|NOSCRIPT|UNKILLABLE|BUSY\b)/.test(error.message) &&
+  !/max number of clients|operation not permitted/i.test(error.message)

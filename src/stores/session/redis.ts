@@ -1,0 +1,94 @@
+import type { RedisClient } from '../connection.js'
+import type { Link } from '../link.js'
+import { runScript } from '../script.js'
+import type { Revocation } from './revocations.js'
+import { CREATE, READ, REVOKE, REVOKE_ALL } from './scripts.js'
+import {
+  type LiveSession,
+  MAX_IDLE_MS,
+  MAX_SESSIONS_PER_TAG,
+  type Session,
+  type SessionId,
+  type SessionStore,
+} from './store.js'
+
+export type RedisSessions = SessionStore & {
+  /** Puts a session back as it was, unless it is there or was revoked; also while Redis is away. */
+  restore(id: SessionId, live: LiveSession): Promise<void>
+  /** Sees to it that what was revoked is gone and stays so; also while Redis is away. */
+  apply(revocation: Revocation): Promise<void>
+}
+
+export type RedisSessionDeps = {
+  readonly link: Link
+  readonly keyPrefix: string
+  readonly nowMs: () => number
+}
+
+/** Nobody waits for these, but they must end. */
+const RECOVERY_TIMEOUT_MS = 2_000
+
+/** The sessions that all processes share. */
+export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
+  const { link, keyPrefix, nowMs } = deps
+  const keyOf = (tag: string) => `${keyPrefix}se:{${tag}}`
+  const create = (client: RedisClient, id: SessionId, session: Session, expiresAtMs: number) =>
+    runScript(client, CREATE, keyOf(id.tag), [
+      id.digest,
+      expiresAtMs,
+      session.idleMs,
+      session.endsAtMs,
+      session.createdAtMs,
+      `${session.isGuest ? 1 : 0} ${session.accountId}`,
+      MAX_SESSIONS_PER_TAG,
+    ])
+  const read = ({ tag, digest }: SessionId, prolongs: 0 | 1) =>
+    link.run(async (client) =>
+      parseSession(await runScript(client, READ, keyOf(tag), [digest, prolongs])),
+    )
+  const revokeAll = (client: RedisClient, { tag, atMs, untilMs }: Revocation, also: 0 | 1) =>
+    runScript(client, REVOKE_ALL, keyOf(tag), [atMs, untilMs, also])
+  return {
+    async create(id, session) {
+      const expiresAtMs = await link.run((client) => create(client, id, session, 0))
+      return { ...session, expiresAtMs: Number(expiresAtMs) }
+    },
+    read: (id) => read(id, 0),
+    touch: (id) => read(id, 1),
+    async revoke({ tag, digest }) {
+      const args = [digest, nowMs() + MAX_IDLE_MS]
+      return (await link.run((client) => runScript(client, REVOKE, keyOf(tag), args))) === 1
+    },
+    async revokeAll(tag) {
+      const atMs = nowMs()
+      const revocation = { tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }
+      return Number(await link.run((client) => revokeAll(client, revocation, 1)))
+    },
+    async restore(id, { expiresAtMs, ...session }) {
+      const act = (client: RedisClient) => create(client, id, session, expiresAtMs)
+      await link.attempt(act, RECOVERY_TIMEOUT_MS)
+    },
+    async apply(revocation) {
+      const { tag, digest, untilMs } = revocation
+      const act = (client: RedisClient) =>
+        digest === null
+          ? revokeAll(client, revocation, 0)
+          : runScript(client, REVOKE, keyOf(tag), [digest, untilMs])
+      await link.attempt(act, RECOVERY_TIMEOUT_MS)
+    },
+  }
+}
+
+const parseSession = (reply: unknown): LiveSession | null => {
+  const match = /^(\d+) (\d+) (\d+) (\d+) ([01]) (.*)$/s.exec(String(reply ?? ''))
+  if (match === null) return null
+  const [, expiresAt, idle, ends, created, guest, accountId = ''] = match
+  return {
+    accountId,
+    isGuest: guest === '1',
+    createdAtMs: Number(created),
+    idleMs: Number(idle),
+    endsAtMs: Number(ends),
+    expiresAtMs: Number(expiresAt),
+  }
+}

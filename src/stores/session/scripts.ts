@@ -1,0 +1,104 @@
+import { defineScript } from '../script.js'
+
+/**
+ * All sessions of a tag are one hash, so that each operation is one step on one key:
+ *   s<digest>  expires idle ends created guest accountId
+ *   x<digest>  until when it is remembered that this one was revoked
+ *   x          created until, remembered until: all of them were revoked
+ * Expired fields are swept by whoever writes; the whole key expires with the last of them.
+ */
+const FIELDS = `
+local key = KEYS[1]
+local function parse(value)
+  return string.match(value, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+end
+local function keepUntil(untilMs)
+  local left = untilMs - now
+  if left > redis.call('PTTL', key) then redis.call('PEXPIRE', key, left) end
+end
+local function sweep()
+  local fields, live = redis.call('HGETALL', key), {}
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    local session = string.sub(name, 1, 1) == 's'
+    local expires = string.match(value, session and '^(%d+)' or '(%d+)$')
+    if tonumber(expires) <= now then
+      redis.call('HDEL', key, name)
+    elseif session then
+      live[#live + 1] = { name, tonumber(expires), value }
+    end
+  end
+  return live
+end
+`
+
+/**
+ * ARGV: digest, when it expires or 0 for a new one, idle, ends, created, the rest, most sessions.
+ * Gives when it expires; 0: it was revoked.
+ */
+export const CREATE = defineScript(`${FIELDS}
+local digest, expires = ARGV[1], tonumber(ARGV[2])
+local idle, ends, created = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local live = sweep()
+local all = redis.call('HGET', key, 'x')
+local allUntil = all and tonumber(string.match(all, '^(%d+)')) or -1
+if created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then return 0 end
+if expires == 0 then expires = math.min(now + idle, ends) end
+if expires <= now then return expires end
+local existing = redis.call('HGET', key, 's' .. digest)
+if existing then return tonumber((parse(existing))) end
+if #live >= tonumber(ARGV[7]) then
+  table.sort(live, function(a, b) return a[2] < b[2] end)
+  redis.call('HDEL', key, live[1][1])
+end
+local value = string.format('%.0f %.0f %.0f %.0f %s', expires, idle, ends, created, ARGV[6])
+redis.call('HSET', key, 's' .. digest, value)
+keepUntil(expires)
+return expires
+`)
+
+/** ARGV: digest, 1 to prolong it. Gives the field; nothing when there is none. */
+export const READ = defineScript(`${FIELDS}
+local name = 's' .. ARGV[1]
+local value = redis.call('HGET', key, name)
+if not value then return false end
+local expires, idle, ends, created, rest = parse(value)
+if tonumber(expires) <= now then return false end
+if ARGV[2] == '0' then return value end
+expires = math.min(now + tonumber(idle), tonumber(ends))
+value = string.format('%.0f %s %s %s %s', expires, idle, ends, created, rest)
+redis.call('HSET', key, name, value)
+keepUntil(expires)
+return value
+`)
+
+/** ARGV: digest, remembered until. Gives 1 when it was there. */
+export const REVOKE = defineScript(`${FIELDS}
+local value = redis.call('HGET', key, 's' .. ARGV[1])
+local was = value and tonumber((parse(value))) > now
+redis.call('HDEL', key, 's' .. ARGV[1])
+local untilMs = tonumber(ARGV[2])
+if untilMs > now then
+  redis.call('HSET', key, 'x' .. ARGV[1], ARGV[2])
+  keepUntil(untilMs)
+end
+return was and 1 or 0
+`)
+
+/** ARGV: created until, remembered until, 1 for all however new. Gives how many there were. */
+export const REVOKE_ALL = defineScript(`${FIELDS}
+local count, createdUntil, untilMs = 0, tonumber(ARGV[1]), tonumber(ARGV[2])
+for _, session in ipairs(sweep()) do
+  local _, _, _, created = parse(session[3])
+  if ARGV[3] == '1' or tonumber(created) <= createdUntil then
+    redis.call('HDEL', key, session[1])
+    count = count + 1
+  end
+end
+local all = redis.call('HGET', key, 'x')
+if untilMs > now and not (all and tonumber(string.match(all, '^(%d+)')) >= createdUntil) then
+  redis.call('HSET', key, 'x', ARGV[1] .. ' ' .. ARGV[2])
+  keepUntil(untilMs)
+end
+return count
+`)

@@ -1,0 +1,188 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type BoundedMap, createBoundedMap } from '../bounded-map.js'
+import { RedisAwayError } from '../link.js'
+import { expiryAfter } from './memory.js'
+import type { RedisSessions } from './redis.js'
+import type { Revocation, Revocations } from './revocations.js'
+import {
+  type LiveSession,
+  MAX_IDLE_MS,
+  type SessionId,
+  type SessionStore,
+  SessionsAwayError,
+} from './store.js'
+
+export type Mirrored = { readonly id: SessionId; readonly live: LiveSession }
+
+/** What this process knows of the sessions that it has seen. */
+export type SessionMirror = {
+  readonly seen: BoundedMap<Mirrored>
+  /** What was revoked here, by the key of the session. */
+  readonly revoked: BoundedMap<true>
+}
+
+export type SharedSessionDeps = {
+  readonly redis: RedisSessions
+  /** Whether Redis may be asked: it is there, and knows what was revoked meanwhile. */
+  readonly isReady: () => boolean
+  readonly mirror: SessionMirror
+  readonly revocations: Revocations
+  readonly nowMs: () => number
+}
+
+/** Some 600 bytes each. */
+const MAX_MIRRORED = 50_000
+/** For a use that was under way when the session was revoked, and for clocks that differ. */
+const LATE_MS = 60_000
+
+export const createSessionMirror = (nowMs: () => number): SessionMirror => ({
+  seen: createBoundedMap({ maxEntries: MAX_MIRRORED, nowMs }),
+  revoked: createBoundedMap({ maxEntries: MAX_MIRRORED, nowMs }),
+})
+
+/**
+ * Sessions in Redis, and what this process has seen of them in its memory: while Redis is away,
+ * those seen here go on, and new ones live here. What is revoked is noted durably first, and what
+ * was noted is never taken for live again.
+ */
+export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
+  const { redis, isReady, mirror, nowMs } = deps
+  const remember = (id: SessionId, live: LiveSession): LiveSession => {
+    mirror.seen.set(keyOf(id), { id, live }, live.expiresAtMs)
+    return live
+  }
+  /** Undefined: nothing can be said without Redis. */
+  const there = async <T>(act: () => Promise<T>): Promise<T | undefined> => {
+    if (!isReady()) return undefined
+    try {
+      return await act()
+    } catch (error) {
+      if (error instanceof RedisAwayError) return undefined
+      throw error
+    }
+  }
+  const here = createHere(deps)
+  const find = async (id: SessionId, ask: RedisSessions['read'], prolongs: boolean) => {
+    if (mirror.revoked.peek(keyOf(id))) return null
+    const live = await there(() => ask(id))
+    if (live === undefined) return here.find(id, prolongs)
+    if (live !== null) return remember(id, live)
+    // known here and unknown there: revoked elsewhere, or lost with what Redis held
+    const mine = await here.recall(id)
+    if (mine === null) return null
+    await redis.restore(id, mine).catch(() => {})
+    const again = await there(() => ask(id))
+    return again === undefined ? here.find(id, prolongs) : again
+  }
+  return {
+    async create(id, session) {
+      const live = await there(() => redis.create(id, session))
+      return remember(id, live ?? { ...session, expiresAtMs: expiryAfter(session, nowMs()) })
+    },
+    read: (id) => find(id, redis.read, false),
+    touch: (id) => find(id, redis.touch, true),
+    async revoke(id) {
+      const wasSeen = await here.revoke(id)
+      return (await there(() => redis.revoke(id))) ?? wasSeen
+    },
+    async revokeAll(tag) {
+      const seen = await here.revokeAll(tag)
+      return (await there(() => redis.revokeAll(tag))) ?? seen
+    },
+  }
+}
+
+/** What can be said and done without Redis. */
+const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
+  /** The session as last seen here, unless it was revoked anywhere. */
+  const recall = async (id: SessionId): Promise<LiveSession | null> => {
+    const mine = mirror.seen.get(keyOf(id))
+    if (mine === undefined) return null
+    if (!(await revocations.isRevoked(id, mine.live.createdAtMs))) return mine.live
+    mirror.seen.delete(keyOf(id))
+    mirror.revoked.set(keyOf(id), true, nowMs() + MAX_IDLE_MS)
+    return null
+  }
+  const forget = (key: string): boolean => {
+    mirror.revoked.set(key, true, nowMs() + MAX_IDLE_MS)
+    return mirror.seen.delete(key)
+  }
+  return {
+    recall,
+    async find(id: SessionId, prolongs: boolean): Promise<LiveSession | null> {
+      const live = await recall(id)
+      if (live === null) {
+        if (mirror.revoked.peek(keyOf(id))) return null
+        throw new SessionsAwayError()
+      }
+      if (!prolongs) return live
+      const prolonged = { ...live, expiresAtMs: expiryAfter(live, nowMs()) }
+      mirror.seen.set(keyOf(id), { id, live: prolonged }, prolonged.expiresAtMs)
+      return prolonged
+    },
+    async revoke(id: SessionId): Promise<boolean> {
+      const atMs = nowMs()
+      const idleMs = mirror.seen.peek(keyOf(id))?.live.idleMs ?? MAX_IDLE_MS
+      await revocations.note({ ...id, atMs, untilMs: atMs + idleMs + LATE_MS })
+      return forget(keyOf(id))
+    },
+    async revokeAll(tag: string): Promise<number> {
+      const atMs = nowMs()
+      await revocations.note({ tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS + LATE_MS })
+      // one created after this call must be newer than what it revokes
+      if (nowMs() <= atMs) await sleep(1)
+      const keys = mirror.seen.keys().filter((key) => key.startsWith(`${tag} `))
+      return keys.filter(forget).length
+    },
+  }
+}
+
+const keyOf = ({ tag, digest }: SessionId): string => `${tag} ${digest}`
+
+/** Asked for again, lest one is missed whose transaction was under way the last time. */
+const OVERLAP_MS = 10_000
+/** As many as any service has sessions; each is done in a fraction of a millisecond. */
+const MAX_PAGES = 2_000
+/** Done at once, so that a replay takes the time of a few round trips. */
+const CROWD = 100
+
+export type Replay = {
+  /** Tells Redis what was revoked since the last time, or all there is. */
+  run(isWhole: boolean): Promise<void>
+}
+
+export const createReplay = ({ redis, revocations, nowMs }: SharedSessionDeps): Replay => {
+  const applied = createBoundedMap<true>({ maxEntries: MAX_MIRRORED, nowMs })
+  let lastMs = 0
+  return {
+    async run(isWhole) {
+      const startedMs = nowMs()
+      const sinceMs = isWhole ? 0 : lastMs - OVERLAP_MS
+      const apply = async (revocation: Revocation): Promise<void> => {
+        const name = `${revocation.tag} ${revocation.digest ?? ''} ${revocation.atMs}`
+        if (!isWhole && applied.peek(name)) return
+        await redis.apply(revocation)
+        applied.set(name, true, nowMs() + 2 * OVERLAP_MS)
+      }
+      let after: string | null = null
+      for (let page = 0; page < MAX_PAGES; page += 1) {
+        const found = await revocations.list(sinceMs, after)
+        await inCrowds(found.revocations, apply)
+        after = found.next
+        if (after === null) break
+      }
+      lastMs = startedMs
+    },
+  }
+}
+
+/** Puts back what this process has seen, as far as Redis has lost it. */
+export const restoreAll = async ({ redis, mirror }: SharedSessionDeps): Promise<void> => {
+  const all = mirror.seen.keys().flatMap((key) => mirror.seen.peek(key) ?? [])
+  await inCrowds(all, ({ id, live }) => redis.restore(id, live))
+}
+
+const inCrowds = async <T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> => {
+  for (let i = 0; i < items.length; i += CROWD)
+    await Promise.all(items.slice(i, i + CROWD).map(act))
+}

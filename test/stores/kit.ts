@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto'
+import pino from 'pino'
+import { type OpenStores, openMemoryStores, openStores } from '../../src/stores/open.js'
+import type { Revocation, Revocations } from '../../src/stores/session/revocations.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { findRedisTargets } from '../../src/stores/urls.js'
+import type { TestContext } from '../helpers/database.js'
+import { startRedis, startRedisCluster, until } from '../helpers/redis.js'
+
+export const monotonicMs = (): number => performance.now()
+
+/** What was revoked, kept for all stores that are given it, as the database keeps it. */
+export const createRevocations = (): Revocations & { readonly noted: Revocation[] } => {
+  const noted: Revocation[] = []
+  return {
+    noted,
+    note: async (revocation) => void noted.push(revocation),
+    isRevoked: async ({ tag, digest }, createdAtMs) =>
+      noted.some((one) =>
+        one.digest === null
+          ? one.tag === tag && createdAtMs <= one.atMs
+          : one.tag === tag && one.digest === digest,
+      ),
+    list: async (sinceMs) => ({
+      revocations: noted.filter(({ atMs }) => atMs >= sinceMs),
+      next: null,
+    }),
+  }
+}
+
+export type StoresSetup = {
+  readonly keyPrefix?: string
+  readonly revocations?: Revocations
+  readonly environment?: Readonly<Record<string, string>>
+  readonly log?: pino.Logger
+}
+
+/** The stores of one process over the Redis at this address; closed when the test ends. */
+export const openAt = async (
+  t: TestContext,
+  url: string,
+  setup: StoresSetup = {},
+): Promise<OpenStores> => {
+  const stores = openStores({
+    targets: findRedisTargets({ REDIS_URL: url, ...setup.environment }),
+    keyPrefix: setup.keyPrefix ?? 'test:',
+    timeoutMs: 15,
+    revocations: setup.revocations ?? createRevocations(),
+    nowMs: Date.now,
+    monotonicMs,
+    log: setup.log ?? pino({ level: 'silent' }),
+  })
+  t.teardown(() => stores.close())
+  return stores
+}
+
+/** The same, ready for use. */
+export const openReady = async (
+  t: TestContext,
+  url: string,
+  setup: StoresSetup = {},
+): Promise<OpenStores> => {
+  const stores = await openAt(t, url, setup)
+  await isBack(stores)
+  return stores
+}
+
+/** Resolves when all of it goes to Redis again; gives how long that took, in ms. */
+export const isBack = async (stores: OpenStores, timeoutMs = 10_000): Promise<number> => {
+  const startedMs = monotonicMs()
+  await until(async () => {
+    const isUp = Object.values(stores.links).every((link) => link?.isUp() ?? true)
+    if (!isUp || !stores.isSessionReady()) throw new Error('Redis has not returned')
+  }, timeoutMs)
+  return monotonicMs() - startedMs
+}
+
+export type Ground = {
+  readonly name: string
+  /** The stores as one process has them; another call, another process. */
+  open(t: TestContext): Promise<Stores>
+}
+
+/** Memory, Redis and Redis Cluster: whatever the stores promise holds on each. */
+export const startGrounds = async (t: TestContext): Promise<readonly Ground[]> => {
+  const single = await startRedis(t)
+  const cluster = await startRedisCluster(t)
+  const memory = openMemoryStores({ nowMs: Date.now, monotonicMs })
+  return [
+    { name: 'memory', open: async () => memory },
+    { name: 'Redis', open: (t) => openReady(t, single.url) },
+    { name: 'Redis Cluster', open: (t) => openReady(t, cluster.url) },
+  ]
+}
+
+/** A name that no other test uses. */
+export const freshName = (): string => randomBytes(8).toString('hex')
