@@ -1,7 +1,8 @@
 import { type Lane, markNotDone, notDone, rejoin, type Ticket, takeIn, type Yard } from './lane.js'
 import { answerUnwritten, conclude } from './lane-answer.js'
 import { recover } from './lane-recover.js'
-import { type Plan, planBatch, whatToLoad } from './plan.js'
+import { whatToLoad } from './needs.js'
+import { type Plan, planBatch } from './plan.js'
 
 /** Each keeps a connection while it waits for a row lock: the others stay with the lanes. */
 export const MAX_ALONE = 2

@@ -12,7 +12,8 @@ import { park, parkEach } from './lane-alone.js'
 import { answerUnwritten, conclude, type Refusal } from './lane-answer.js'
 import { recover } from './lane-recover.js'
 import type { AccountState } from './model.js'
-import { emptyContext, type KnownAccount, planBatch, whatToLoad } from './plan.js'
+import { emptyContext, type KnownAccount, whatToLoad } from './needs.js'
+import { planBatch } from './plan.js'
 import { type AppendReply, type Batch, PortError } from './port.js'
 
 /** An account whose batches were refused this often in a row is done alone, under its row lock. */
@@ -44,11 +45,12 @@ export async function run(yard: Yard, lane: Lane, batch: readonly Ticket[]): Pro
 async function runOnce(yard: Yard, lane: Lane, batch: readonly Ticket[]): Promise<Ticket[]> {
   const { deps, epoch } = yard
   const kept = keptFor(lane, batch)
+  if (lane.expectsRepeats) for (const ticket of batch) ticket.lookUp = true
   const request = whatToLoad(batch, (id) => kept.get(id))
-  const needsLoad = request.accounts.length > 0 || epoch === ''
-  const loaded = needsLoad
-    ? takeIn(yard, request, await timed(deps, () => deps.port.load(request)))
-    : null
+  const needsLoad = request.accounts.length > 0 || request.keys.length > 0 || epoch === ''
+  const reply = needsLoad ? await timed(deps, () => deps.port.load(request)) : null
+  const loaded = reply && takeIn(yard, request, reply, (id) => kept.get(id))
+  if (reply && lane.expectsRepeats) lane.expectsRepeats = areMany(reply.rows, request.keys)
   // Deadlines may have passed meanwhile, and what was kept may be of an epoch that is over.
   const tickets = batch.filter(notDone)
   if (yard.epoch !== epoch && kept.size > 0) return tickets
@@ -58,14 +60,24 @@ async function runOnce(yard: Yard, lane: Lane, batch: readonly Ticket[]): Promis
   for (const ticket of plan.deferred) ticket.lookUp = true
   answerUnwritten(plan)
   if (!plan.batch) return [...plan.deferred]
-  const reply = await append(yard, plan.batch, tickets)
+  const appended = await append(yard, plan.batch, tickets)
   const again = new Set(plan.deferred)
-  for (const refusal of conclude(yard, lane, plan, reply)) {
+  const refusals = conclude(yard, lane, plan, appended)
+  if (areMany(refusals.filter(isRepeat), plan.batch.accounts)) lane.expectsRepeats = true
+  for (const refusal of refusals) {
     if (mustGoAlone(refusal)) park(yard, lane, refusal.tickets)
     else for (const ticket of refusal.tickets) again.add(ticket)
   }
   return tickets.filter((ticket) => again.has(ticket))
 }
+
+/** From this share of repeats on, one more round trip for all costs less than a second try. */
+const MANY_REPEATS = 1 / 4
+
+const areMany = (some: readonly unknown[], all: readonly unknown[]): boolean =>
+  some.length > 0 && some.length >= all.length * MANY_REPEATS
+
+const isRepeat = ({ reason }: Refusal): boolean => reason === 'key'
 
 function keptFor(lane: Lane, tickets: readonly Ticket[]): Map<string, AccountState> {
   const kept = new Map<string, AccountState>()

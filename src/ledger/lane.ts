@@ -1,7 +1,8 @@
 import { AppError } from '../errors.js'
 import type { DatabaseClock } from './clock.js'
-import type { Operation } from './model.js'
-import { type Answer, type KnownAccount, knownFrom } from './plan.js'
+import type { AccountState, Operation } from './model.js'
+import { type KnownAccount, knownFrom } from './needs.js'
+import type { Answer } from './plan.js'
 import type { LedgerPort, LoadReply, LoadRequest } from './port.js'
 import type { StateCache } from './state-cache.js'
 
@@ -59,6 +60,8 @@ export type Ticket = {
 export type Lane = {
   queue: Ticket[]
   isBusy: boolean
+  /** Many of its last operations were repeats: it looks keys up before it decides. */
+  expectsRepeats: boolean
   readonly cache: StateCache
   /** Accounts that are done alone; what arrives for them waits here. */
   readonly parked: Map<string, Ticket[]>
@@ -116,11 +119,12 @@ export function takeIn(
   yard: Yard,
   request: LoadRequest,
   reply: LoadReply,
+  kept?: (accountId: string) => AccountState | undefined,
 ): Map<string, KnownAccount> {
   if (reply.epoch !== yard.epoch) forgetEpoch(yard)
   yard.epoch = reply.epoch
   yard.trouble = null
-  return knownFrom(request, reply)
+  return knownFrom(request, reply, kept)
 }
 
 /** A restore or rollback came between: nothing that is kept is true any more. */

@@ -82,6 +82,7 @@ function createYard(deps: LaneDeps): Yard {
     (): Lane => ({
       queue: [],
       isBusy: false,
+      expectsRepeats: false,
       cache: createStateCache(cachedParts),
       parked: new Map(),
     }),

@@ -191,12 +191,13 @@ export type TransferPart = {
   readonly expiresAtMs: number | null
 }
 
-/** What an operation answers: its first row (null if it writes none) and the account after it. */
-export type Outcome = {
-  readonly row: Row | null
-  readonly state: AccountState
-  readonly isReplay: boolean
-}
+/**
+ * What an operation answers: its first row (null if it writes none) and the account after it. A
+ * repeat is answered from the first one's row alone; how the account is now, it does not tell.
+ */
+export type Outcome =
+  | { readonly isReplay: false; readonly row: Row | null; readonly state: AccountState }
+  | { readonly isReplay: true; readonly row: Row; readonly state: null }
 
 /** A charge that a refund refers to, with what was refunded of it so far. */
 export type ChargeContext = { readonly row: Row; readonly refunded: number }

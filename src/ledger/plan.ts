@@ -1,38 +1,13 @@
 import { AppError } from '../errors.js'
-import type {
-  AccountState,
-  Changes,
-  ChargeContext,
-  Context,
-  Hold,
-  Lot,
-  Operation,
-  Outcome,
-  Row,
-} from './model.js'
-import type { AccountWrite, Batch, LoadReply, LoadRequest } from './port.js'
+import type { AccountState, Changes, Operation, Outcome, Row } from './model.js'
+import type { Entry, KnownAccount, MutableContext } from './needs.js'
+import { NONE } from './needs.js'
+import type { AccountWrite, Batch } from './port.js'
 import { decide } from './rules.js'
-
-/** An operation on its way through the lanes. */
-export type Entry = {
-  readonly operation: Operation
-  /** Its key may be in the ledger already: look before deciding. */
-  lookUp: boolean
-}
 
 export type Answer =
   | { readonly outcome: Outcome; readonly error?: undefined }
   | { readonly error: Error; readonly outcome?: undefined }
-
-/** What is known of one account while a batch is planned. */
-export type KnownAccount = {
-  /** null: never opened. */
-  readonly state: AccountState | null
-  /** Read after the operations arrived; else it is a state kept from before. */
-  readonly isFresh: boolean
-  readonly rows: ReadonlyMap<string, Row>
-  readonly context: Context
-}
 
 export type Plan<E extends Entry> = {
   /** null: nothing to write and nothing to prove. */
@@ -42,79 +17,6 @@ export type Plan<E extends Entry> = {
   /** Second uses of a key within the batch: they wait for the first. */
   readonly deferred: readonly E[]
 }
-
-/** What must be read before the entries can be decided, given the states that are kept. */
-export function whatToLoad(
-  entries: readonly Entry[],
-  kept: (accountId: string) => AccountState | undefined,
-): LoadRequest {
-  const accounts = new Set<string>()
-  const request = { accounts, keys: [], charges: [], holds: [], lots: [] } as {
-    accounts: Set<string>
-    keys: { accountId: string; key: string }[]
-  } & Record<'charges' | 'holds' | 'lots', { accountId: string; seq: number }[]>
-  for (const { operation, lookUp } of entries) {
-    const { accountId } = operation
-    const state = kept(accountId)
-    const part = partNeeded(operation, state)
-    if (part) request[part.list].push({ accountId, seq: part.seq })
-    if (part || lookUp || !state) accounts.add(accountId)
-  }
-  // A state that is read anyway is read with the keys: a repeat is then answered at once.
-  for (const { operation } of entries) {
-    const { accountId, key } = operation
-    if (accounts.has(accountId)) request.keys.push({ accountId, key })
-  }
-  return { ...request, accounts: [...accounts] }
-}
-
-function partNeeded(
-  operation: Operation,
-  state: AccountState | undefined,
-): { list: 'charges' | 'holds' | 'lots'; seq: number } | undefined {
-  if (operation.kind === 'refund') return { list: 'charges', seq: operation.chargeSeq }
-  if (operation.kind === 'revoke') return { list: 'lots', seq: operation.grantSeq }
-  if (operation.kind !== 'capture' && operation.kind !== 'release' && operation.kind !== 'extend') {
-    return undefined
-  }
-  const isActive = state?.holds.some((hold) => hold.holdSeq === operation.holdSeq)
-  return isActive ? undefined : { list: 'holds', seq: operation.holdSeq }
-}
-
-/** Sorts a reply by account. Accounts that were asked for and not found are known to be absent. */
-export function knownFrom(request: LoadRequest, reply: LoadReply): Map<string, KnownAccount> {
-  const known = new Map<
-    string,
-    KnownAccount & { rows: Map<string, Row>; context: MutableContext }
-  >()
-  for (const accountId of request.accounts) {
-    const context = { charges: new Map(), settledHolds: new Map(), lots: new Map() }
-    known.set(accountId, { state: null, isFresh: true, rows: new Map(), context })
-  }
-  for (const state of reply.accounts) {
-    const entry = known.get(state.accountId)
-    if (entry) known.set(state.accountId, { ...entry, state })
-  }
-  for (const row of reply.rows) {
-    if (row.key !== null) known.get(row.accountId)?.rows.set(row.key, row)
-  }
-  for (const charge of reply.charges) {
-    known.get(charge.row.accountId)?.context.charges.set(charge.row.seq, charge)
-  }
-  for (const { accountId, hold } of reply.holds) {
-    if (hold.status !== 'active') known.get(accountId)?.context.settledHolds.set(hold.holdSeq, hold)
-  }
-  for (const { accountId, lot } of reply.lots) {
-    known.get(accountId)?.context.lots.set(lot.grantSeq, lot)
-  }
-  return known
-}
-
-/** Most operations need none: one map serves all of them, and nothing is ever put into it. */
-const NONE = new Map<number, never>()
-const EMPTY: Context = { charges: NONE, settledHolds: NONE, lots: NONE }
-
-export const emptyContext = (): Context => EMPTY
 
 /** A map that has something in it is always the account's own. */
 const ownCopy = <V>(map: ReadonlyMap<number, V>): Map<number, V> =>
@@ -146,12 +48,6 @@ export function planBatch<E extends Entry>(
   return { batch: batchOf(drafts, at), answers, deferred }
 }
 
-type MutableContext = {
-  charges: Map<number, ChargeContext>
-  settledHolds: Map<number, Hold>
-  lots: Map<number, Lot>
-}
-
 type AccountPlan<E extends Entry> = {
   readonly known: KnownAccount
   state: AccountState | null
@@ -176,7 +72,7 @@ function startAccount<E extends Entry>(known: KnownAccount): AccountPlan<E> {
 
 function answerOne(draft: AccountPlan<Entry>, operation: Operation, nowMs: number): Answer {
   const replayed = draft.known.rows.get(operation.key)
-  if (replayed && draft.state) return replay(replayed, operation, draft.state)
+  if (replayed && draft.state) return replay(replayed, operation)
   draft.decided.push(operation.key)
   const decision = decide(draft.state, operation, draft.context, nowMs)
   if (!decision.isApplied) return { error: decision.error }
@@ -188,8 +84,8 @@ function answerOne(draft: AccountPlan<Entry>, operation: Operation, nowMs: numbe
 }
 
 /** The first answer again, from its row; another request under the same key is refused. */
-function replay(row: Row, operation: Operation, state: AccountState): Answer {
-  if (row.digest === operation.digest) return { outcome: { row, state, isReplay: true } }
+function replay(row: Row, operation: Operation): Answer {
+  if (row.digest === operation.digest) return { outcome: { row, state: null, isReplay: true } }
   const message = 'This idempotency key was used for another request of this account'
   return { error: new AppError('idempotency_key_reused', message) }
 }
@@ -221,7 +117,8 @@ function batchOf(
     if (!state) continue
     const base = known.state?.version ?? 0
     const isWritten = state.version !== base
-    if (!isWritten && known.isFresh) continue
+    // what is answered from rows alone needs no proof of the state: rows never change
+    if (!isWritten && (known.isFresh || decided.length === 0)) continue
     const baseSeq = known.state?.seq ?? 0
     accounts.push({ base, baseSeq, state, changes: joined(changes) })
     for (const key of decided) keys.push({ accountId, key })

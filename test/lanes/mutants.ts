@@ -35,7 +35,7 @@ export const MUTANTS: readonly Mutant[] = [
     point: 2,
     name: 'refusals are answered from a kept state',
     file: 'plan.ts',
-    from: 'if (!isWritten && known.isFresh) continue',
+    from: 'if (!isWritten && (known.isFresh || decided.length === 0)) continue',
     to: 'if (!isWritten) continue',
   },
   {
@@ -62,9 +62,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     point: 3,
     name: 'keys are not looked up after a loss',
-    file: 'plan.ts',
-    from: 'if (accounts.has(accountId)) request.keys.push({ accountId, key })',
-    to: 'if (accounts.has(accountId)) void key',
+    file: 'needs.ts',
+    from: 'if (lookUp || accounts.has(accountId)) request.keys.push({ accountId, key })',
+    to: 'if (lookUp || accounts.has(accountId)) void key',
   },
   {
     point: 3,

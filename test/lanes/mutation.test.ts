@@ -4,13 +4,14 @@ import type { Flaw } from './fake-database.js'
 import { FIRST_POINTS, type Guarantee, tryGuarantee } from './fine-print.js'
 import { CROWD_POINTS } from './fine-print-crowds.js'
 import { FAULT_POINTS } from './fine-print-faults.js'
+import { REPEAT_POINTS } from './fine-print-repeats.js'
 import { kitOf } from './mutant-kit.js'
 import { MUTANTS, type Mutant } from './mutants.js'
 import { play } from './scenario.js'
 
 // LANES_MUTANT_RUNS=… also looks for the first seed of the simulation that shows each fault.
 const runs = Number(process.env.LANES_MUTANT_RUNS ?? 0)
-const GUARANTEES = [...FIRST_POINTS, ...FAULT_POINTS, ...CROWD_POINTS]
+const GUARANTEES = [...FIRST_POINTS, ...FAULT_POINTS, ...CROWD_POINTS, ...REPEAT_POINTS]
 
 /** The guarantees of its point that a fault breaks. */
 async function brokenBy(mutant: Mutant, directory: string): Promise<string[]> {
