@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Lanes } from '../../src/ledger/lanes.js'
 import type { Operation } from '../../src/ledger/model.js'
 import type { Guarantee } from './fine-print.js'
-import { amounts, answer, ask, charge, grant, open, request, type Stage } from './stage.js'
+import { amounts, answer, ask, charge, grant, open, type Stage } from './stage.js'
 
 /** Asks all at once; gives their words and the calls it took. */
 async function together(stage: Stage, lanes: Lanes, operations: readonly Operation[]) {
