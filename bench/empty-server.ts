@@ -2,6 +2,7 @@
  * The service's route of a charge without what is behind it: the same server, hooks, limits,
  * credential, validation and serializer, and a fixed reply. What the ledger costs is the rest.
  */
+import { loadConfig } from '../src/config.js'
 import { chargeRoutes } from '../src/credits/charges/routes.js'
 import type { Charges } from '../src/credits/charges/service.js'
 import type { Transaction } from '../src/credits/transaction.js'
@@ -9,6 +10,7 @@ import { createAuthenticator } from '../src/http/auth.js'
 import { createMetrics } from '../src/http/metrics.js'
 import { createHttpServer } from '../src/http/server.js'
 import { createLog } from '../src/log.js'
+import { createMemoryRateLimit } from '../src/stores/rate-limit/memory.js'
 
 const TRANSACTION: Transaction = {
   transactionId: 'txn_MTc6dXNlci00Mg',
@@ -39,15 +41,24 @@ const charges: Charges = {
 
 const configuredKey = process.env.CREDITD_API_KEY
 if (!configuredKey) throw new Error('CREDITD_API_KEY is not set')
+const metrics = createMetrics({ now: () => performance.now() })
+const { limits } = loadConfig({})
 const app = await createHttpServer({
   logger: createLog({ level: 'info', secrets: [configuredKey] }),
   authenticator: createAuthenticator({
     findKey: async () => null,
+    touchSession: async () => null,
     configuredKey,
     now: () => performance.now(),
   }),
   audit: { record() {} },
-  metrics: createMetrics({ now: () => performance.now() }),
+  metrics,
+  limits: {
+    ...limits,
+    store: createMemoryRateLimit({ nowMs: () => performance.now() }),
+    note: metrics.noteLimit,
+    nowMs: () => performance.now(),
+  },
   trustProxy: false,
   serializer: 'fast',
   requestTimeoutMs: 10_000,
@@ -55,7 +66,7 @@ const app = await createHttpServer({
   version: '0',
 })
 await app.register(chargeRoutes, { charges })
-app.get('/health', { config: { access: 'public' } }, async () => ({ status: 'ok' }))
+app.get('/health', { config: { access: 'public', limit: null } }, async () => ({ status: 'ok' }))
 await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT) })
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -7,6 +7,9 @@ import type { Health } from '../src/health/service.js'
 import type { Authenticator } from '../src/http/auth.js'
 import { createMetrics } from '../src/http/metrics.js'
 import { openapiYaml } from '../src/http/openapi.js'
+import type { Limits } from '../src/limits/service.js'
+import type { Policies } from '../src/policies.js'
+import type { RateLimitStore } from '../src/stores/rate-limit/store.js'
 
 /** The description of the API as it is committed; needs no database, for nothing is called. */
 export const describeApi = async (): Promise<string> => {
@@ -26,6 +29,14 @@ const nothingBehind = (version: string): AppDeps => ({
     authenticator: {} as Authenticator,
     audit: { record: () => {} },
     metrics: createMetrics({ now: () => 0 }),
+    limits: {
+      store: {} as RateLimitStore,
+      policies: {} as Policies,
+      coverApiKeys: false,
+      coverVerifiedWebhooks: false,
+      note: () => {},
+      nowMs: () => 0,
+    },
     trustProxy: false,
     serializer: 'fast',
     requestTimeoutMs: 10_000,
@@ -38,4 +49,6 @@ const nothingBehind = (version: string): AppDeps => ({
   credits: {} as Credits,
   admin: {} as Admin,
   health: {} as Health,
+  limits: {} as Limits,
+  sessions: {} as AppDeps['sessions'],
 })

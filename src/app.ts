@@ -6,6 +6,9 @@ import { metricsRoute } from './http/metrics.js'
 import type { Once } from './http/once.js'
 import type { App } from './http/route.js'
 import { createHttpServer, type HttpDeps } from './http/server.js'
+import { limitRoutes } from './limits/routes.js'
+import type { Limits } from './limits/service.js'
+import { type SessionRoutesDeps, sessionRoutes } from './sessions/routes.js'
 
 export type AppDeps = {
   readonly http: HttpDeps
@@ -13,12 +16,17 @@ export type AppDeps = {
   readonly credits: Credits
   readonly admin: Admin
   readonly health: Health
+  readonly limits: Limits
+  readonly sessions: Omit<SessionRoutesDeps, 'once'>
 }
 
 /** The whole HTTP side over services that are there already; opens nothing and listens nowhere. */
-export async function buildApp({ http, once, credits, admin, health }: AppDeps): Promise<App> {
+export async function buildApp({ http, once, ...features }: AppDeps): Promise<App> {
+  const { credits, admin, health, limits, sessions } = features
   const app = await createHttpServer(http)
   await app.register(creditRoutes, { credits, once })
+  await app.register(sessionRoutes, { ...sessions, once })
+  await app.register(limitRoutes, { limits })
   await app.register(adminRoutes, { admin, once })
   await app.register(healthRoutes, { health })
   metricsRoute(app, http.metrics)

@@ -11,6 +11,7 @@ import { buildApp } from './app.js'
 import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
 import { composeReconcile } from './compose-reconcile.js'
+import { composeSessions } from './compose-sessions.js'
 import { type Credits, createCredits } from './credits/credits.js'
 import { createCatalogue } from './credits/prices/catalogue.js'
 import { createPriceStore } from './credits/prices/store.js'
@@ -21,6 +22,8 @@ import type { Metrics } from './http/metrics.js'
 import { createOnce } from './http/once.js'
 import type { App } from './http/route.js'
 import { canonicalJson, digestOf } from './ledger/ids.js'
+import { createLimits } from './limits/service.js'
+import { openMemoryStores } from './stores/open.js'
 
 export type AppOptions = {
   readonly metrics: Metrics
@@ -40,18 +43,15 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   const { config, log, now } = core
   const { metrics, version } = options
   const audit = composeAudit(core)
+  const stores = openMemoryStores({ nowMs: now, monotonicMs: () => performance.now() })
+  const sessions = composeSessions(core, stores.session)
   const authenticator = createAuthenticator({
     findKey: (digest) => findKey(core.db.readOrm, digest),
+    touchSession: stores.session.touch,
     configuredKey: config.apiKey,
     now,
   })
-  const records = createIdempotencyRecords({
-    orm: core.db.orm,
-    now,
-    newId: core.newId,
-    sleep,
-    ttlMs: config.idempotencyTtlSeconds * 1000,
-  })
+  const records = composeRecords(core)
   const digest = (...values: readonly unknown[]) => digestOf(...values.map(canonicalJson))
   const reconcile = composeReconcile(core, metrics)
   composeAlerts(core, metrics)
@@ -62,6 +62,12 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
       authenticator,
       audit,
       metrics,
+      limits: {
+        ...config.limits,
+        store: stores.rateLimit,
+        note: metrics.noteLimit,
+        nowMs: () => performance.now(),
+      },
       trustProxy: config.http.trustProxy,
       serializer: config.hasStrictReplies ? 'strict' : 'fast',
       requestTimeoutMs: config.http.requestTimeoutMs,
@@ -69,9 +75,11 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
       version,
     },
     once: createOnce({ records, digest }),
-    credits: composeCredits(core, audit),
+    credits: composeCredits(core, audit, sessions.sessions.revokeAll),
+    sessions,
     admin: { ...composeAdmin(core, authenticator, audit), reconcile },
     health: composeHealth(core, options),
+    limits: createLimits({ store: stores.rateLimit, policies: config.limits.policies, now }),
   })
   const close = async () => {
     await app.close()
@@ -80,7 +88,20 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   return { app, close }
 }
 
-const composeCredits = (core: Core, audit: AuditWriter): Credits =>
+const composeRecords = ({ db, config, now, newId }: Core): IdempotencyRecords =>
+  createIdempotencyRecords({
+    orm: db.orm,
+    now,
+    newId,
+    sleep,
+    ttlMs: config.idempotencyTtlSeconds * 1000,
+  })
+
+const composeCredits = (
+  core: Core,
+  audit: AuditWriter,
+  onClosed: (accountId: string) => Promise<unknown>,
+): Credits =>
   createCredits({
     ...core,
     orm: core.db.orm,
@@ -92,6 +113,7 @@ const composeCredits = (core: Core, audit: AuditWriter): Credits =>
     }),
     audit,
     signupBonus: core.config.signupBonusCredits,
+    onClosed,
     onDefect: (error, requestId) => core.log.error({ err: error, requestId }, 'operation failed'),
   })
 

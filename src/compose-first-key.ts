@@ -37,7 +37,13 @@ export const ensureFirstKey = async (deps: FirstKeyDeps): Promise<void> => {
 /** Another attempt makes and shows no other key than the first one did. */
 const createMaking = ({ config, print, url }: FirstKeyDeps) => {
   const { apiKeyPrefix: prefix } = config
-  const newKey = { name: 'first key', scopes: ['admin'] as const, prefix, expiresAtMs: null }
+  const newKey = {
+    name: 'first key',
+    scopes: ['admin'] as const,
+    prefix,
+    expiresAtMs: null,
+    rateLimit: null,
+  }
   const id = randomUUID()
   const bytes = new Map<number, Buffer>()
   const sameBytes = (size: number): Buffer => {

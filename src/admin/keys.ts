@@ -6,7 +6,7 @@ import type { Scope } from '../http/actor.js'
 import { encodeCursor, type Page } from '../http/page.js'
 import { isoOf, msOf } from '../http/schema.js'
 import { invalidField } from '../http/validator.js'
-import { createKey, type NewKey } from './api-keys.js'
+import { createKey, type NewKey, rateLimitOf } from './api-keys.js'
 import type { ApiKey, ApiKeyBody, NewApiKey } from './schema.js'
 import { apiKeys } from './tables.js'
 
@@ -58,12 +58,13 @@ export type Keys = {
 export function createKeys(deps: KeysDeps): Keys {
   const { db, now } = deps
   return {
-    async create({ name, scopes, expiresAt }, beside) {
+    async create({ name, scopes, expiresAt, rateLimit = null }, beside) {
       const expiresAtMs = msOf(expiresAt)
       if (expiresAtMs !== null && expiresAtMs <= now()) {
         throw invalidField('expiresAt', 'Must lie in the future')
       }
-      const wanted = { name, scopes: [...new Set(scopes)], prefix: deps.prefix, expiresAtMs }
+      const granted = { scopes: [...new Set(scopes)], rateLimit }
+      const wanted = { name, ...granted, prefix: deps.prefix, expiresAtMs }
       const act = async (tx: Transaction) => {
         const made = await createWithin(tx, wanted, deps)
         await beside(tx, made)
@@ -152,4 +153,5 @@ const viewOf = (row: KeyRow): ApiKey => ({
   createdAt: isoOf(row.createdAt.getTime()),
   expiresAt: isoOf(row.expiresAt?.getTime() ?? null),
   revokedAt: isoOf(row.revokedAt?.getTime() ?? null),
+  rateLimit: rateLimitOf(row),
 })

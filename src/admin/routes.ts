@@ -79,7 +79,7 @@ const createApiKey = contract({
 })
 
 const listApiKeys = contract({
-  config: { access: 'admin' },
+  config: { access: 'admin', limit: 'search' },
   schema: {
     operationId: 'listApiKeys',
     tags,
@@ -109,7 +109,7 @@ const revokeApiKey = contract({
 })
 
 const listAuditLog = contract({
-  config: { access: 'admin' },
+  config: { access: 'admin', limit: 'search' },
   schema: {
     operationId: 'listAuditLog',
     tags,

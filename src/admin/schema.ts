@@ -1,7 +1,16 @@
 import { z } from 'zod'
 import { SCOPES } from '../http/actor.js'
 import { storedMetadata } from '../http/metadata.js'
-import { accountId, instant, nextCursor, pageQuery, text, timestamp } from '../http/schema.js'
+import {
+  accountId,
+  instant,
+  nextCursor,
+  pageQuery,
+  text,
+  timestamp,
+  whole,
+} from '../http/schema.js'
+import { MAX_UNITS, MAX_WINDOW_SECONDS } from '../policies.js'
 
 const keyId = z
   .string()
@@ -18,11 +27,25 @@ const scopes = z
     examples: [['credits:read', 'credits:write']],
   })
 
+const rateLimit = z.object({
+  max: whole(1, MAX_UNITS, 'calls').meta({ description: 'Calls it may make.', examples: [600] }),
+  windowSeconds: whole(1, MAX_WINDOW_SECONDS, 'seconds').meta({
+    description: 'In any stretch of this many seconds.',
+    examples: [60],
+  }),
+})
+const ownLimit = 'A rate limit of its own; without one the key is not limited.'
+
 export const apiKeyBody = z
   .strictObject({
     name: text(100).meta({ description: 'For people.', examples: ['chat back end'] }),
     scopes,
     expiresAt: instant.nullable().optional().meta({ description: 'The key ends then.' }),
+    rateLimit: z
+      .strictObject(rateLimit.shape)
+      .nullable()
+      .optional()
+      .meta({ description: ownLimit }),
   })
   .meta({ examples: [{ name: 'chat back end', scopes: ['credits:read', 'credits:write'] }] })
 export type ApiKeyBody = z.output<typeof apiKeyBody>
@@ -35,6 +58,7 @@ const example = {
   createdAt: '2026-11-21T09:00:00.000Z',
   expiresAt: null,
   revokedAt: null,
+  rateLimit: null,
 }
 
 export const apiKey = z
@@ -46,6 +70,7 @@ export const apiKey = z
     createdAt: timestamp,
     expiresAt: timestamp.nullable(),
     revokedAt: timestamp.nullable(),
+    rateLimit: rateLimit.nullable().meta({ description: ownLimit }),
   })
   .meta({ id: 'ApiKey', description: 'An API key, without the key itself.', examples: [example] })
 export type ApiKey = z.output<typeof apiKey>

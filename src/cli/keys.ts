@@ -9,6 +9,7 @@ import { DatabaseSetupError } from '../db/setup-error.js'
 import { COMING_SCOPES, SCOPES, type Scope } from '../http/actor.js'
 import { KEY_CACHE_TTL_MS } from '../http/auth.js'
 import { decodeCursor } from '../http/page.js'
+import { parseRate, RATE_FORM } from '../policies.js'
 import { command, json, show, warn } from './command.js'
 
 const DAY_MS = 86_400_000
@@ -26,6 +27,7 @@ const createKeyCommand = command(
   {
     name: { type: 'string', description: 'What it is for', required: true },
     scopes: { type: 'string', description: SCOPES_HELP, default: 'admin' },
+    limit: { type: 'string', description: 'A rate limit of its own, such as 600/1m' },
     days: { type: 'string', description: 'How many days it lasts; for ever when not given' },
     json,
   },
@@ -39,8 +41,13 @@ const createKeyCommand = command(
       throw new DatabaseSetupError('--days must be a whole number from 1')
     }
     const expiresAtMs = args.days === undefined ? null : Date.now() + Number(args.days) * DAY_MS
-    const { name } = args
-    const wanted = { name, scopes: scopes as Scope[], prefix: config.apiKeyPrefix, expiresAtMs }
+    const wanted = {
+      name: args.name,
+      scopes: scopes as Scope[],
+      prefix: config.apiKeyPrefix,
+      expiresAtMs,
+      rateLimit: rateLimitIn(args.limit),
+    }
     const deps = { newId: randomUUID, randomBytes, now: Date.now }
     const made = await withDatabase(config, (db) => createKey(db.orm, wanted, deps))
     for (const scope of scopes.filter((name) => COMING_SCOPES.includes(name))) {
@@ -50,6 +57,13 @@ const createKeyCommand = command(
     return true
   },
 )
+
+const rateLimitIn = (text: string | undefined) => {
+  if (text === undefined) return null
+  const limit = parseRate(text)
+  if (limit === null) throw new DatabaseSetupError(`--limit ${RATE_FORM}`)
+  return { max: limit.max, windowSeconds: limit.windowMs / 1_000 }
+}
 
 const listCommand = command(
   'List the API keys, newest first; never the keys themselves',

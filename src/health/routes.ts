@@ -22,7 +22,7 @@ export const healthRoutes: FastifyPluginAsyncZod<{ health: Health }> = async (ap
 }
 
 const getHealth = contract({
-  config: { access: 'public' },
+  config: { access: 'public', limit: null },
   schema: {
     operationId: 'getHealth',
     tags,
@@ -33,7 +33,7 @@ const getHealth = contract({
 })
 
 const getReadiness = contract({
-  config: { access: 'public' },
+  config: { access: 'public', limit: null },
   schema: {
     operationId: 'getReadiness',
     tags,

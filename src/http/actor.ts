@@ -1,3 +1,5 @@
+import type { Limit } from '../stores/rate-limit/store.js'
+
 /** What a credential may do; `admin` includes all others. */
 export const SCOPES = [
   'credits:read',
@@ -13,15 +15,13 @@ export const SCOPES = [
 export const COMING_SCOPES: readonly string[] = [
   'purchases:write',
   'invites:write',
-  'sessions:write',
-  'limits:write',
 ] satisfies readonly Scope[]
 export type Scope = (typeof SCOPES)[number]
 
 /**
  * What a session reaches of a route: `own`: the account in the path must be its own, any other is a
- * 404; `narrowed`: the handler itself holds the answer to what is its own; `shared`: what is nobody's
- * in particular.
+ * 404; `narrowed`: the handler itself holds the answer to what is its own; `shared`: what is
+ * nobody's in particular.
  */
 export type SessionReach = 'own' | 'narrowed' | 'shared'
 
@@ -41,6 +41,8 @@ export type KeyActor = {
   readonly kind: 'key'
   readonly id: string
   readonly scopes: ReadonlySet<Scope>
+  /** How often it may call; without it, as often as it likes. */
+  readonly limit?: Limit | null
 }
 export type SessionActor = {
   readonly kind: 'session'

@@ -1,16 +1,21 @@
 import { hash } from 'node:crypto'
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import { AppError } from '../errors.js'
+import { AppError, accountNotFound } from '../errors.js'
+import type { Limit } from '../stores/rate-limit/store.js'
+import type { LiveSession, SessionId } from '../stores/session/store.js'
 import {
   type Access,
   type Actor,
   ANONYMOUS,
   type KeyActor,
   mayAccess,
+  reachOf,
   type Scope,
+  type SessionActor,
   scopesOf,
 } from './actor.js'
 import type { App } from './route.js'
+import { sessionIdOf, sessionName } from './session-token.js'
 import { repeatedHeader } from './single-header.js'
 
 /** How long another instance may still accept a key after it was revoked elsewhere. */
@@ -28,18 +33,25 @@ export type StoredKey = {
   readonly id: string
   readonly scopes: readonly Scope[]
   readonly expiresAtMs: number | null
+  /** How often it may call; without it, as often as it likes. */
+  readonly limit?: Limit | null
 }
 
 export type AuthDeps = {
   /** The key with this SHA-256, unless it is unknown or revoked. */
   readonly findKey: (digest: string) => Promise<StoredKey | null>
+  /** The session, prolonged by this use; null: unknown, expired or revoked. */
+  readonly touchSession: (id: SessionId) => Promise<LiveSession | null>
   /** The operator's key from the environment: it may do everything. */
   readonly configuredKey: string | null
   readonly now: () => number
 }
 
 export type Authenticator = {
-  /** Who calls: at once when the key is known here. Throws `unauthenticated`. */
+  /**
+   * Who calls: at once when the key is known here. Throws `unauthenticated`, and
+   * `sessions_unavailable` while nobody can tell whose session it is.
+   */
   authenticate(header: string | undefined): Actor | Promise<Actor>
   /** Forgets a key at once, for when it is revoked here. */
   forget(digest: string): void
@@ -54,10 +66,13 @@ type Cached = {
 /** The form in which keys are stored and compared. */
 export const keyHash = (key: string): string => hash('sha256', key)
 
+/** The credential of an `Authorization` header; null: it holds none. */
+export const bearerOf = (header: string): string | null => BEARER.exec(header)?.[1] ?? null
+
 /**
  * Tells who calls from the `Authorization` header. Keys are looked up by their SHA-256 and
  * remembered for `KEY_CACHE_TTL_MS`: a revocation takes effect at once here, and elsewhere within
- * that time.
+ * that time. A session is asked for at each use, so its revocation takes effect at once everywhere.
  */
 export function createAuthenticator(deps: AuthDeps): Authenticator {
   const known = new Map<string, Cached>()
@@ -72,7 +87,8 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
     const begun = generation
     const stored = await deps.findKey(digest)
     if (stored === null) return null
-    const actor: KeyActor = { kind: 'key', id: stored.id, scopes: new Set(stored.scopes) }
+    const { id, limit = null } = stored
+    const actor: KeyActor = { kind: 'key', id, scopes: new Set(stored.scopes), limit }
     const now = deps.now()
     const expiresAtMs = stored.expiresAtMs ?? Number.POSITIVE_INFINITY
     if (expiresAtMs <= now) return null
@@ -102,12 +118,15 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
   return {
     authenticate(header) {
       if (header === undefined) return ANONYMOUS
-      const key = BEARER.exec(header)?.[1]
-      if (key === undefined)
-        throw new AppError('unauthenticated', 'Send Authorization: Bearer <key>')
+      const key = bearerOf(header)
+      if (key === null) throw noCredential()
       const digest = keyHash(key)
       if (digest === configured) return operator
-      if (!KEY_SHAPE.test(key)) throw unknownKey()
+      if (!KEY_SHAPE.test(key)) {
+        const session = sessionIdOf(key, digest)
+        if (session === null) throw unknownKey()
+        return sessionActor(deps.touchSession, session)
+      }
       const entry = known.get(digest)
       const now = deps.now()
       if (entry && entry.freshTillMs > now) {
@@ -122,6 +141,13 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
       lookups.delete(digest)
     },
   }
+}
+
+async function sessionActor(touch: AuthDeps['touchSession'], id: SessionId): Promise<SessionActor> {
+  const session = await touch(id)
+  if (session === null) throw unknownSession()
+  const { accountId, isGuest } = session
+  return { kind: 'session', id: sessionName(id), accountId, isGuest }
 }
 
 /**
@@ -139,6 +165,10 @@ export function registerAuth(app: App, authenticator: Authenticator): void {
       .filter(({ config }) => config?.access === undefined)
       .map(({ method, url }) => `${method} ${url}`)
     if (undeclared.length > 0) throw new Error(`routes without access: ${undeclared.join(', ')}`)
+    const unbound = routes
+      .filter(({ config, url }) => isOwn(config?.access) && !url.includes('/:accountId'))
+      .map(({ method, url }) => `${method} ${url}`)
+    if (unbound.length > 0) throw new Error(`own of which account? ${unbound.join(', ')}`)
   })
   app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config
@@ -163,19 +193,39 @@ export function registerAuth(app: App, authenticator: Authenticator): void {
 function admit(request: FastifyRequest, actor: Actor): AppError | undefined {
   const { access } = request.routeOptions.config
   request.actor = actor
-  if (access === undefined || mayAccess(actor, access)) return undefined
-  if (actor.kind === 'anonymous' || access === 'public') {
-    return new AppError('unauthenticated', 'Send Authorization: Bearer <key>')
+  if (access === undefined) return undefined
+  if (!mayAccess(actor, access)) {
+    return actor.kind === 'anonymous' ? noCredential() : forbidden(actor, access)
   }
-  return forbidden(access)
+  return actor.kind === 'session' ? refuseForeign(request, actor) : undefined
 }
 
-/** The refusal of a key whose scopes do not reach. */
-export function forbidden(access: Access): AppError {
-  const scopes = access === 'public' ? [] : scopesOf(access)
-  const detail = `The key lacks the scope ${scopes.join(' or ')}`
-  return new AppError('forbidden', detail, { requiredScopes: scopes })
+const isOwn = (access: Access | undefined): boolean =>
+  access !== undefined && reachOf(access) === 'own'
+
+/** Before anything is read or checked, so that it tells nothing of another's account. */
+function refuseForeign(request: FastifyRequest, actor: SessionActor): AppError | undefined {
+  if (!isOwn(request.routeOptions.config.access)) return undefined
+  const { accountId = '' } = request.params as { accountId?: string }
+  return accountId === actor.accountId ? undefined : accountNotFound(accountId)
 }
+
+/** The refusal of a known caller whose credential does not reach. */
+export function forbidden(actor: Actor, access: Access): AppError {
+  const requiredScopes = scopesOf(access)
+  if (actor.kind === 'session') {
+    return new AppError('forbidden', 'This is not open to sessions', { requiredScopes })
+  }
+  if (access === 'session') return new AppError('forbidden', 'This is for sessions alone')
+  const detail = `The key lacks the scope ${requiredScopes.join(' or ')}`
+  return new AppError('forbidden', detail, { requiredScopes })
+}
+
+const noCredential = (): AppError =>
+  new AppError('unauthenticated', 'Send Authorization: Bearer <key>')
+
+const unknownSession = (): AppError =>
+  new AppError('unauthenticated', 'The session is unknown, expired or revoked')
 
 const unknownKey = (): AppError =>
   new AppError('unauthenticated', 'The API key is unknown, expired or revoked')

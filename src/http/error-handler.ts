@@ -1,15 +1,21 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { AppError } from '../errors.js'
+import { AppError, type ErrorCode } from '../errors.js'
 import { toFailure } from './failure.js'
 import { PROBLEM_TYPE, problemHeaders, toProblem } from './problem.js'
+import type { RateLimits } from './rate-limits.js'
 import { type App, pathOf } from './route.js'
 
 /** Answers every failure, whatever its origin, with a problem document. */
-export function registerErrorHandler(app: App): void {
+export function registerErrorHandler(app: App, { afterFailure }: RateLimits): void {
   const methods = collectMethods(app)
-  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+  app.setErrorHandler((error, request, reply) => {
+    const counting = afterFailure(error, request, reply)
+    if (counting === null) return sendProblem(error, request, reply)
+    // while it was counted, the deadline may have answered
+    return counting.then((refusal) => (reply.sent ? reply : sendProblem(refusal, request, reply)))
+  })
   app.setNotFoundHandler((request, reply) => {
     const allow = methods(pathOf(request.url))
     if (allow.length === 0) {
@@ -59,9 +65,15 @@ function logFailure(failure: AppError, error: unknown, request: FastifyRequest):
   }
 }
 
+const TURNED_AWAY: ReadonlySet<ErrorCode> = new Set([
+  'overloaded',
+  'maintenance',
+  'sessions_unavailable',
+])
+
 /** To turn somebody away must cost less than to serve them: the metrics count it, no line each. */
 const isTurnedAway = ({ code, cause }: AppError): boolean =>
-  (code === 'overloaded' || code === 'maintenance') && cause === undefined
+  TURNED_AWAY.has(code) && cause === undefined
 
 /** Which methods a path has; asked only when a request matched no route. */
 function collectMethods(app: App): (path: string) => readonly string[] {

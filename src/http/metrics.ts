@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { createLimitObserver, type NoteLimit } from './limit-metrics.js'
 import { type App, contract, textReply } from './route.js'
 import { LATENCY_BUCKETS_SECONDS, observeTraffic } from './traffic.js'
 
@@ -40,6 +41,8 @@ export type Metrics = {
   collect(collectors: readonly Collector[]): void
   /** Notes one batch of the ledger. */
   noteBatch(batch: BatchFigures): void
+  /** Notes what a rate limit decided. */
+  readonly noteLimit: NoteLimit
   /** Observes every request of the app by method, route and status. */
   observe(app: App): void
   /** What a gauge or a counter says now, one for each set of labels; empty when nothing. */
@@ -58,6 +61,7 @@ export function createMetrics({ now }: { readonly now: () => number }): Metrics 
       for (const collector of collectors) addCollector(registry, collector)
     },
     noteBatch: createBatchObserver(registry),
+    noteLimit: createLimitObserver(registry),
     observe: (app) => {
       observeRequests(app, registry)
       observeTraffic(app, registry, now)
@@ -177,7 +181,7 @@ export function metricsRoute(app: App, metrics: Metrics): void {
 }
 
 const getMetrics = contract({
-  config: { access: 'credits:read' },
+  config: { access: 'credits:read', limit: null },
   schema: {
     operationId: 'getMetrics',
     tags: ['Operations'],

@@ -1,6 +1,8 @@
 import type { OpenAPIV3_1 } from 'openapi-types'
 import { ERRORS, type ErrorCode } from '../errors.js'
-import { type Access, scopesOf } from './actor.js'
+import type { PolicyName } from '../policies.js'
+import { type Access, reachOf, type SessionReach, scopesOf } from './actor.js'
+import { componentsOfLimits, limitHeaders, ON_BEHALF_OF } from './openapi-limits.js'
 import { tidy } from './openapi-tidy.js'
 import { PROBLEM_TYPE, problemExample } from './problem.js'
 
@@ -12,6 +14,8 @@ type Media = OpenAPIV3_1.MediaTypeObject
 export type RouteNote = {
   readonly access: Access
   readonly errors: readonly ErrorCode[]
+  /** The policy of its rate limit. */
+  readonly limit: PolicyName | null
   readonly hasInput: boolean
   readonly hasBody: boolean
   readonly isWrite: boolean
@@ -55,8 +59,12 @@ export function finishDocument(
   }
   document.components = {
     ...document.components,
-    headers: { RequestId: REQUEST_ID_HEADER, Replayed: REPLAYED_HEADER },
-    parameters: { IdempotencyKey: KEY_PARAMETER },
+    headers: {
+      RequestId: REQUEST_ID_HEADER,
+      Replayed: REPLAYED_HEADER,
+      ...componentsOfLimits,
+    },
+    parameters: { IdempotencyKey: KEY_PARAMETER, OnBehalfOf: ON_BEHALF_OF },
     examples: Object.fromEntries(
       codesOf(notes).map((code) => [
         code,
@@ -68,22 +76,50 @@ export function finishDocument(
 }
 
 function finishOperation(document: Document, operation: Operation, note: RouteNote): void {
-  const { access, isWrite } = note
-  operation.security = access === 'public' ? [] : [{ apiKey: [] }]
-  if (access !== 'public') {
-    const scopes = scopesOf(access).map((scope) => `\`${scope}\``)
-    const enough = [...new Set([...scopes, '`admin`'])].join(' or ')
-    operation.description = `${operation.description ?? ''}\n\nScope: ${enough}.`
-  }
-  if (isWrite) {
-    const parameter = { $ref: '#/components/parameters/IdempotencyKey' }
-    operation.parameters = [...(operation.parameters ?? []), parameter]
+  const { access, isWrite, limit } = note
+  operation.security = access === 'public' ? [] : securityOf(access)
+  operation.description = [
+    operation.description ?? '',
+    ...(limit === null ? [] : [`Rate limit: \`${limit}\`.`]),
+    ...notesOn(access),
+  ].join('\n\n')
+  const parameters = [
+    ...(isWrite ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
+    ...(limit !== null && scopesOf(access).length > 0
+      ? [{ $ref: '#/components/parameters/OnBehalfOf' }]
+      : []),
+  ]
+  if (parameters.length > 0) {
+    operation.parameters = [...(operation.parameters ?? []), ...parameters]
   }
   if (operation.requestBody && 'content' in operation.requestBody) {
     operation.requestBody.required = false
     giveExamples(document, operation.requestBody.content)
   }
   finishReplies(document, operation, note)
+}
+
+const securityOf = (access: Access): OpenAPIV3_1.SecurityRequirementObject[] => [
+  ...(scopesOf(access).length > 0 ? [{ apiKey: [] }] : []),
+  ...(reachOf(access) === null ? [] : [{ session: [] }]),
+]
+
+const REACH: Readonly<Record<SessionReach, string>> = {
+  own: 'Open to a session for its own account; any other is a 404.',
+  narrowed: 'Open to a session, as far as it is its own.',
+  shared: 'Open to any session.',
+}
+
+/** Who may call it, in words. */
+function notesOn(access: Access): string[] {
+  if (access === 'public') return []
+  const reach = reachOf(access)
+  const scopes = scopesOf(access).map((scope) => `\`${scope}\``)
+  const enough = [...new Set([...scopes, '`admin`'])].join(' or ')
+  return [
+    ...(reach === null ? [] : [REACH[reach]]),
+    ...(scopes.length === 0 ? [] : [`Scope: ${enough}.`]),
+  ]
 }
 
 function finishReplies(document: Document, operation: Operation, note: RouteNote): void {
@@ -95,6 +131,7 @@ function finishReplies(document: Document, operation: Operation, note: RouteNote
     response.headers = {
       ...response.headers,
       'X-Request-Id': { $ref: '#/components/headers/RequestId' },
+      ...(note.limit !== null && limitHeaders),
       ...(note.isWrite && { 'Idempotent-Replayed': { $ref: '#/components/headers/Replayed' } }),
     }
   }
@@ -103,7 +140,13 @@ function finishReplies(document: Document, operation: Operation, note: RouteNote
     const content = { schema: PROBLEM_SCHEMA, examples: Object.fromEntries(examples) }
     responses[status] = {
       description: codes.map((code) => `\`${code}\`: ${ERRORS[code][1]}`).join('\n\n'),
-      headers: { 'X-Request-Id': { $ref: '#/components/headers/RequestId' } },
+      headers: {
+        'X-Request-Id': { $ref: '#/components/headers/RequestId' },
+        ...(status === '429' && {
+          ...limitHeaders,
+          'Retry-After': { $ref: '#/components/headers/RetryAfter' },
+        }),
+      },
       content: { [PROBLEM_TYPE]: content },
     }
   }
@@ -115,10 +158,13 @@ function errorsOf(note: RouteNote): ErrorCode[] {
   const codes = new Set<ErrorCode>(note.errors)
   if (note.hasInput || note.isWrite) codes.add('invalid_request')
   if (note.access !== 'public') codes.add('unauthenticated').add('forbidden')
+  if (note.access !== 'public' && reachOf(note.access) !== null) codes.add('sessions_unavailable')
+  if (reachOf(note.access) === 'own') codes.add('account_not_found')
   if (note.hasBody) codes.add('payload_too_large').add('unsupported_media_type')
   if (note.isWrite) codes.add('idempotency_key_reused').add('overloaded').add('outcome_unknown')
   if (note.isWrite) codes.add('maintenance')
   if (note.access !== 'public') codes.add('database_unavailable').add('overloaded')
+  if (note.limit !== null) codes.add('rate_limited').add('overloaded')
   codes.add('internal')
   return [...codes]
 }

@@ -7,6 +7,7 @@ import {
 import type { OpenAPIV3_1 } from 'openapi-types'
 import { stringify } from 'yaml'
 import { finishDocument, type RouteNote } from './openapi-document.js'
+import { policyOf } from './rate-limits.js'
 import { type App, isWrite, textReply } from './route.js'
 
 export type ApiInfo = { readonly version: string }
@@ -20,6 +21,8 @@ const TAGS = [
   ['History', 'Transactions and what was used.'],
   ['Membership', 'Tiers, and what they allow.'],
   ['Prices', 'What actions cost.'],
+  ['Sessions', 'Tokens for the users of an app, and for guests.'],
+  ['Rate limits', 'The limits of this service, for other back ends to count with.'],
   ['Bulk', 'Many operations in one call.'],
   ['Administration', 'API keys, the audit log, reconciliation.'],
   ['Operations', 'Health, metrics and this document.'],
@@ -49,9 +52,10 @@ export async function registerOpenapi(app: App, info: ApiInfo): Promise<void> {
     notes.set(`${method} ${url.replace(/:(\w+)/g, '{$1}')}`, {
       access: config?.access ?? 'public',
       errors: config?.errors ?? [],
+      limit: policyOf(config),
       hasBody: schema.body !== undefined,
       hasInput: [schema.body, schema.params, schema.querystring].some((s) => s !== undefined),
-      isWrite: isWrite(method),
+      isWrite: isWrite(method) && config?.audit?.record !== 'refusals',
       bodyLimitBytes: bodyLimit ?? app.initialConfig.bodyLimit ?? 0,
     })
   })
@@ -63,7 +67,7 @@ export async function registerOpenapi(app: App, info: ApiInfo): Promise<void> {
   })
   await app.register(async (scope) => {
     scope.addHook('onRoute', (route) => {
-      route.config = { ...route.config, access: 'public' }
+      route.config = { ...route.config, access: 'public', limit: null }
     })
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
@@ -80,7 +84,7 @@ export const openapiYaml = (app: App): string =>
   stringify(app.swagger(), { lineWidth: 0, aliasDuplicateObjects: false })
 
 function serveDocument(app: App): void {
-  const config = { access: 'public' } as const
+  const config = { access: 'public', limit: null } as const
   const schema = (operationId: string, form: string, type: string) => ({
     operationId,
     tags: ['Operations'],
@@ -128,6 +132,11 @@ const frame = ({ version }: ApiInfo) => ({
         type: 'http' as const,
         scheme: 'bearer',
         description: 'An API key. What it may do is set by its scopes; `admin` may do everything.',
+      },
+      session: {
+        type: 'http' as const,
+        scheme: 'bearer',
+        description: 'The token of a session. It reaches the data of its own account alone.',
       },
     },
   },

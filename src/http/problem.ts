@@ -53,7 +53,8 @@ export function problemHeaders(error: AppError): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': PROBLEM_TYPE }
   if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="creditd"'
   const { allow, retryAfterSeconds = RETRY_AFTER_SECONDS } = error.fields
-  if (error.status === 503) headers['retry-after'] = String(retryAfterSeconds)
+  if (error.status === 503 || error.status === 429)
+    headers['retry-after'] = String(retryAfterSeconds)
   if (error.status === 405 && Array.isArray(allow)) headers.allow = allow.join(', ')
   return headers
 }
@@ -93,6 +94,10 @@ const EXAMPLES: Partial<Record<ErrorCode, { detail: string; fields?: Record<stri
   missing_variable: {
     detail: 'The formula needs the variable tokens',
     fields: { variable: 'tokens' },
+  },
+  rate_limited: {
+    detail: 'The policy api allows 100 calls in 60 seconds',
+    fields: { policy: 'api', limit: 100, windowSeconds: 60, retryAfterSeconds: 12 },
   },
   hold_not_active: { detail: 'The hold is released', fields: { holdStatus: 'released' } },
 }

@@ -8,6 +8,7 @@ import { answerClientError, registerErrorHandler, sendProblem } from './error-ha
 import type { Metrics } from './metrics.js'
 import { registerOpenapi } from './openapi.js'
 import { registerQueryCheck } from './query.js'
+import { type RateLimitDeps, registerRateLimits } from './rate-limits.js'
 import { createRequestId } from './request-id.js'
 import { registerRequestLog } from './request-log.js'
 import { type App, type Failure, MAX_PARAM_LENGTH } from './route.js'
@@ -24,6 +25,7 @@ export type HttpDeps = {
   readonly authenticator: Authenticator
   readonly audit: AuditSink
   readonly metrics: Metrics
+  readonly limits: RateLimitDeps
   /** Which proxies' forwarded headers count. */
   readonly trustProxy: boolean | number | readonly string[]
   readonly serializer: SerializerMode
@@ -59,7 +61,8 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   server.setSerializerCompiler(serializerCompiler(deps.serializer))
   const app = server as unknown as App
   decorate(app)
-  registerErrorHandler(app)
+  const limits = await registerRateLimits(app, deps.limits, deps.authenticator)
+  registerErrorHandler(app, limits)
   registerDeadline(app, deps.requestTimeoutMs)
   registerBodyParsers(app)
   registerQueryCheck(app)

@@ -22,6 +22,7 @@ import { canonicalJson, digestOf, newKey } from '../../src/ledger/ids.js'
 import { createLedger } from '../../src/ledger/ledger.js'
 import type { Operation } from '../../src/ledger/model.js'
 import { openFresh, type TestContext } from '../helpers/database.js'
+import { limitsInMemory } from '../helpers/limits.js'
 
 const ADMIN = 'ck_test_the-key-of-the-operator'
 const READER = `ck_test_${'r'.repeat(43)}`
@@ -61,9 +62,15 @@ async function openService(t: TestContext) {
   const noted: AuditEntry[] = []
   const app = await createHttpServer({
     logger: pino({ level: 'silent' }),
-    authenticator: createAuthenticator({ findKey, configuredKey: ADMIN, now: Date.now }),
+    authenticator: createAuthenticator({
+      findKey,
+      touchSession: async () => null,
+      configuredKey: ADMIN,
+      now: Date.now,
+    }),
     audit: { record: (entry) => noted.push(entry) },
     metrics: createMetrics({ now: () => performance.now() }),
+    limits: limitsInMemory(),
     trustProxy: false,
     serializer: 'strict',
     requestTimeoutMs: 10_000,
@@ -354,7 +361,7 @@ t.test('charges go by the list, and check in its order', async (t) => {
   ])
   const charges = createCharges({ ledger, catalogue })
   const charge = async (body: { action: string; variables?: Record<string, number> }) => {
-    const caller = { actor: 'test', requestId: 'r', idempotencyKey: null }
+    const caller = { actor: 'test', requestId: 'r', idempotencyKey: null, keySpace: 'api' as const }
     const written = await charges.charge(caller, 'user-1', body).catch((error) => error)
     return written.code ?? written.transaction.amount
   }
