@@ -2,7 +2,12 @@ import { type AppSetup, openApp, type Reply, type TestApp } from '../helpers/app
 import type { TestContext } from '../helpers/database.js'
 
 /** Far beyond what a test asks for: limits are another matter. */
-const WIDE = { RATE_LIMIT_AUTH: '100000/1m', RATE_LIMIT_API: '100000/1m' }
+const WIDE = {
+  RATE_LIMIT_AUTH: '100000/1m',
+  RATE_LIMIT_API: '100000/1m',
+  RATE_LIMIT_SEARCH: '100000/1m',
+  RATE_LIMIT_BOOKING: '100000/1m',
+}
 
 export type Scene = TestApp & {
   /** Of everything above the ledger. */
