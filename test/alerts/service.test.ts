@@ -134,7 +134,7 @@ t.test('a receiver that is down is told when it is back, in order, each once', a
   )
   t.ok(lines.some(({ reason }) => reason === 'it did not answer in time'))
   receiver.answer(302)
-  await pass([one, two], 44)
+  await pass([one, two], 48)
   t.equal(await waiting(), 2, 'a redirect is not followed and is no delivery')
   receiver.answer(200)
   await pass([one, two], 80)
