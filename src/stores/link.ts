@@ -4,6 +4,7 @@ import { DeadlineError, withinDeadline } from './deadline.js'
 import type { Patience } from './patience.js'
 import { probe } from './probe.js'
 import { isAboutOneCall, NOT_YET } from './reason.js'
+import type { Script } from './script.js'
 import type { RedisTarget } from './urls.js'
 
 /** Redis is of no use for now: answer from elsewhere. */
@@ -41,6 +42,8 @@ export type Link = {
 export type LinkDeps = {
   readonly target: RedisTarget
   readonly keyPrefix: string
+  /** Known to the server before anybody needs them. */
+  readonly scripts: readonly Script[]
   readonly patience: Patience
   readonly monotonicMs: () => number
 }
@@ -55,6 +58,7 @@ type State = {
   errors: number
   latencyMs: number | null
   trouble: Error | null
+  answeredAtMs: number
 }
 
 /** Opens the connection; it counts as away until the first probe has gone well. */
@@ -64,7 +68,13 @@ export const openLink = (deps: LinkDeps): Link => {
   const tell = (isUp: boolean) => {
     for (const listener of listeners) listener(isUp)
   }
-  const state: State = { commands: 0, errors: 0, latencyMs: null, trouble: null }
+  const state: State = {
+    commands: 0,
+    errors: 0,
+    latencyMs: null,
+    trouble: null,
+    answeredAtMs: -Infinity,
+  }
   const breaker = createBreaker({
     monotonicMs,
     onOpen: () => tell(false),
@@ -88,8 +98,14 @@ export const openLink = (deps: LinkDeps): Link => {
       const startedMs = monotonicMs()
       state.commands += 1
       try {
-        const result = await withinDeadline(act(client), patience.timeoutMs())
-        noteLatency(state, monotonicMs() - startedMs)
+        const timeoutMs = patience.timeoutMs()
+        const result = await withinDeadline(act(client), timeoutMs, () => {
+          const nowMs = monotonicMs()
+          // in a crowd the last one waits for all the others: what answers them is not dead
+          return Math.min(state.answeredAtMs + timeoutMs, startedMs + 2 * timeoutMs) - nowMs
+        })
+        state.answeredAtMs = monotonicMs()
+        noteLatency(state, state.answeredAtMs - startedMs)
         return result
       } catch (error) {
         state.errors += 1
@@ -128,7 +144,7 @@ const moreTelling = (before: Error | null, error: Error): Error => {
 
 /** Asks again and again while the breaker is open; never twice at once. */
 const startProber = (
-  { keyPrefix, patience, monotonicMs }: LinkDeps,
+  { keyPrefix, scripts, patience, monotonicMs }: LinkDeps,
   client: RedisClient,
   breaker: Breaker,
   fail: (error: Error) => void,
@@ -141,7 +157,7 @@ const startProber = (
       return
     }
     sentAtMs = monotonicMs()
-    const answer = probe(client, keyPrefix).finally(() => {
+    const answer = probe(client, keyPrefix, scripts).finally(() => {
       sentAtMs = null
     })
     try {
@@ -150,6 +166,8 @@ const startProber = (
     } catch (error) {
       breaker.noteProbe(false)
       fail(error instanceof Error ? error : new Error(String(error)))
+      // one that was good and late may have been waiting for the connection
+      if (error instanceof DeadlineError) answer.then(ask, () => {})
     }
   }
   const timer = setInterval(() => void ask(), PROBE_EVERY_MS)

@@ -8,13 +8,14 @@ import { type Link, openLink } from './link.js'
 import type { StoresLog } from './log.js'
 import { createPatience } from './patience.js'
 import { createMemoryRateLimit } from './rate-limit/memory.js'
-import { createRedisRateLimit } from './rate-limit/redis.js'
+import { createRedisRateLimit, TAKE } from './rate-limit/redis.js'
 import { createSharedRateLimit } from './rate-limit/shared.js'
 import { reasonOf } from './reason.js'
 import { createSessionKeeper, type SessionKeeper } from './session/keeper.js'
 import { createMemorySessions } from './session/memory.js'
 import { createRedisSessions } from './session/redis.js'
 import type { Revocations } from './session/revocations.js'
+import { CREATE, READ, REVOKE, REVOKE_ALL } from './session/scripts.js'
 import { createSessionMirror, createSharedSessions } from './session/shared.js'
 import type { SessionStore } from './session/store.js'
 import type { Stores } from './stores.js'
@@ -73,6 +74,7 @@ export const openStores = (deps: OpenStoresDeps): OpenStores => {
       ? createSharedRateLimit({
           redis: createRedisRateLimit({ link: main, keyPrefix }),
           memory: own,
+          monotonicMs,
         })
       : memory.rateLimit,
     session: sessions?.store ?? memory.session,
@@ -111,11 +113,12 @@ const openSessions = (
 const openLinks = (deps: OpenStoresDeps): Links => {
   const { targets, keyPrefix, monotonicMs, timeoutMs } = deps
   const patience = createPatience(timeoutMs, { monotonicMs })
+  const scripts = [TAKE, CREATE, READ, REVOKE, REVOKE_ALL]
   const open = new Map<RedisTarget, Link>()
   const linkOf = (role: RedisRole): Link | null => {
     const target = targets[role]
     if (target === null) return null
-    const link = open.get(target) ?? openLink({ target, keyPrefix, patience, monotonicMs })
+    const link = open.get(target) ?? openLink({ target, keyPrefix, scripts, patience, monotonicMs })
     if (!open.has(target)) tellChanges(link, deps.log)
     open.set(target, link)
     return link

@@ -11,7 +11,8 @@ const IMPATIENT_FOR_MS = 200
 
 /**
  * Whoever has waited in vain once waits less for the next: a request spends at most
- * `timeoutMs` + 10 + 10 ms on three servers that have all just stopped answering.
+ * `timeoutMs` + 10 + 10 ms on three servers that have all just stopped answering, or twice
+ * `timeoutMs` on one that still answers others.
  */
 export const createPatience = (
   timeoutMs: number,

@@ -1,5 +1,6 @@
 import { Cluster } from 'ioredis'
-import type { RedisClient } from './connection.js'
+import { mastersOf, type RedisClient } from './connection.js'
+import type { Script } from './script.js'
 
 /** Of the 16,384 slots of a cluster, so many are tried: each master has some of them. */
 const PROBED_SLOTS = 32
@@ -7,11 +8,16 @@ const SLOTS = 16_384
 const PROBE_TTL_MS = 10_000
 
 /** Writes something to every server that holds keys; throws where one does not take it. */
-export const probe = async (client: RedisClient, keyPrefix: string): Promise<void> => {
+export const probe = async (
+  client: RedisClient,
+  keyPrefix: string,
+  scripts: readonly Script[],
+): Promise<void> => {
   const tags = client instanceof Cluster ? CLUSTER_TAGS : ['0']
-  await Promise.all(
-    tags.map((tag) => client.set(`${keyPrefix}probe:{${tag}}`, '1', 'PX', PROBE_TTL_MS)),
-  )
+  await Promise.all([
+    ...tags.map((tag) => client.set(`${keyPrefix}probe:{${tag}}`, '1', 'PX', PROBE_TTL_MS)),
+    ...mastersOf(client).flatMap((master) => scripts.map(({ lua }) => master.script('LOAD', lua))),
+  ])
 }
 
 /** As the specification of Redis Cluster has it: CRC16 in the variant of XMODEM. */

@@ -7,7 +7,7 @@ import { type Limit, type LimitState, type RateLimitStore, stepMsOf } from './st
  * One hash for each key: the time at which a step began, and the units taken in it. A time that is
  * yet to come was noted by a clock that has been set back since: it counts from now on.
  */
-const TAKE = defineScript(`
+export const TAKE = defineScript(`
 local max, window, step = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local cost, peeks = tonumber(ARGV[4]), ARGV[5] == '1'
 local fields = redis.call('HGETALL', KEYS[1])

@@ -1,38 +1,43 @@
 import { RedisAwayError } from '../link.js'
 import type { MemoryRateLimit } from './memory.js'
-import type { LimitState, RateLimitStore } from './store.js'
+import type { Limit, LimitState, RateLimitStore } from './store.js'
 
 export type SharedRateLimitDeps = {
   readonly redis: RateLimitStore
   readonly memory: MemoryRateLimit
+  readonly monotonicMs: () => number
 }
 
 /**
- * Redis decides for all processes; what it lets through is noted here too. So the process that has
- * lost Redis goes on counting where it was, and never gives more than `max` itself, however often
- * Redis comes and goes. Who has taken all of it here already is refused without asking further.
+ * Redis decides for all processes; what it lets through is noted here too. So a process that loses
+ * Redis goes on counting where it was; and when Redis returns without what was taken meanwhile, the
+ * process holds to its own count as well, for as long as that matters.
  */
-export const createSharedRateLimit = ({ redis, memory }: SharedRateLimitDeps): RateLimitStore => {
+export const createSharedRateLimit = (deps: SharedRateLimitDeps): RateLimitStore => {
+  const { redis, memory, monotonicMs } = deps
+  let lastAwayMs = -Infinity
   const orHere = async (there: Promise<LimitState>, here: () => Promise<LimitState>) => {
     try {
       return await there
     } catch (error) {
-      if (error instanceof RedisAwayError) return here()
-      throw error
+      if (!(error instanceof RedisAwayError)) throw error
+      lastAwayMs = monotonicMs()
+      return here()
     }
+  }
+  const ask = async (key: string, limit: Limit, cost: number): Promise<LimitState> => {
+    const note = memory.reserve(key, limit, cost)
+    const state = await redis.take(key, limit, cost)
+    if (state.isAllowed) note()
+    return state
   }
   return {
     async take(key, limit, cost) {
-      const own = memory.look(key, limit, cost)
-      if (!own.isAllowed) return own
-      const note = memory.reserve(key, limit, cost)
-      return orHere(
-        redis.take(key, limit, cost).then((state) => {
-          if (state.isAllowed) note()
-          return state
-        }),
-        () => memory.take(key, limit, cost),
-      )
+      if (monotonicMs() - lastAwayMs < 2 * limit.windowMs) {
+        const own = memory.look(key, limit, cost)
+        if (!own.isAllowed) return own
+      }
+      return orHere(ask(key, limit, cost), () => memory.take(key, limit, cost))
     },
     peek: (key, limit) => orHere(redis.peek(key, limit), () => memory.peek(key, limit)),
   }

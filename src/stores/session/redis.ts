@@ -13,8 +13,11 @@ import {
 } from './store.js'
 
 export type RedisSessions = SessionStore & {
-  /** Puts a session back as it was, unless it is there or was revoked; also while Redis is away. */
-  restore(id: SessionId, live: LiveSession): Promise<void>
+  /**
+   * Puts a session back as it was where it is missing, also while Redis is away. False: it was
+   * revoked, or had to make room.
+   */
+  restore(id: SessionId, live: LiveSession): Promise<boolean>
   /** Sees to it that what was revoked is gone and stays so; also while Redis is away. */
   apply(revocation: Revocation): Promise<void>
 }
@@ -66,7 +69,7 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     },
     async restore(id, { expiresAtMs, ...session }) {
       const act = (client: RedisClient) => create(client, id, session, expiresAtMs)
-      await link.attempt(act, RECOVERY_TIMEOUT_MS)
+      return Number(await link.attempt(act, RECOVERY_TIMEOUT_MS)) !== 0
     },
     async apply(revocation) {
       const { tag, digest, untilMs } = revocation

@@ -50,6 +50,7 @@ if existing then return tonumber((parse(existing))) end
 if #live >= tonumber(ARGV[7]) then
   table.sort(live, function(a, b) return a[2] < b[2] end)
   redis.call('HDEL', key, live[1][1])
+  redis.call('HSET', key, 'x' .. string.sub(live[1][1], 2), string.format('%.0f', live[1][2]))
 end
 local value = string.format('%.0f %.0f %.0f %.0f %s', expires, idle, ends, created, ARGV[6])
 redis.call('HSET', key, 's' .. digest, value)

@@ -70,7 +70,11 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
     // known here and unknown there: revoked elsewhere, or lost with what Redis held
     const mine = await here.recall(id)
     if (mine === null) return null
-    await redis.restore(id, mine).catch(() => {})
+    const isBack = await redis.restore(id, mine).catch(() => null)
+    if (isBack === false) {
+      here.forget(keyOf(id))
+      return null
+    }
     const again = await there(() => ask(id))
     return again === undefined ? here.find(id, prolongs) : again
   }
@@ -109,6 +113,7 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
   }
   return {
     recall,
+    forget,
     async find(id: SessionId, prolongs: boolean): Promise<LiveSession | null> {
       const live = await recall(id)
       if (live === null) {
@@ -179,7 +184,10 @@ export const createReplay = ({ redis, revocations, nowMs }: SharedSessionDeps): 
 /** Puts back what this process has seen, as far as Redis has lost it. */
 export const restoreAll = async ({ redis, mirror }: SharedSessionDeps): Promise<void> => {
   const all = mirror.seen.keys().flatMap((key) => mirror.seen.peek(key) ?? [])
-  await inCrowds(all, ({ id, live }) => redis.restore(id, live))
+  await inCrowds(all, async ({ id, live }) => {
+    const isBack = await redis.restore(id, live)
+    if (!isBack) mirror.seen.delete(keyOf(id))
+  })
 }
 
 const inCrowds = async <T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> => {
