@@ -29,8 +29,11 @@ export const PLAIN_DATABASE = 'plain'
 /** Without these an acknowledged commit may be lost, and no figure would mean anything. */
 const DURABLE = ['fsync', 'synchronous_commit', 'full_page_writes']
 
-/** A new cluster in the directory, run as the service's embedded one is; empty databases in it. */
-export async function startCluster(directory: string): Promise<BenchCluster> {
+/**
+ * A new cluster in the directory, run as the service's embedded one is; empty databases in it. Each
+ * commit takes `commitDelayUs` longer, for everybody: as if the disk were slower.
+ */
+export async function startCluster(directory: string, commitDelayUs = 0): Promise<BenchCluster> {
   const cluster = openCluster(directory)
   const port = await findFreePort()
   const failure = launchPostmaster(cluster, port)
@@ -43,7 +46,7 @@ export async function startCluster(directory: string): Promise<BenchCluster> {
     `postgres://${CLUSTER_USER}:${cluster.password}@127.0.0.1:${port}/${database}`
   try {
     const client = await connect(urlOf('postgres'), failure)
-    const version = await prepare(client).finally(() => client.end())
+    const version = await prepare(client, commitDelayUs).finally(() => client.end())
     const postmasterPid = findPostmaster(cluster)?.pid
     if (postmasterPid === undefined) throw new Error('the database server is gone')
     return {
@@ -83,10 +86,16 @@ async function connect(url: string, failure: () => string | null): Promise<pg.Cl
 }
 
 /** Checks that it is durable and makes the databases; gives the server's version. */
-async function prepare(client: pg.Client): Promise<string> {
+async function prepare(client: pg.Client, commitDelayUs: number): Promise<string> {
   for (const name of DURABLE) {
     const { rows } = await client.query<Record<string, string>>(`show ${name}`)
     if (rows[0]?.[name] !== 'on') throw new Error(`${name} is not on`)
+  }
+  if (commitDelayUs > 0) {
+    // without siblings to wait for, it delays every commit
+    await client.query('alter system set commit_siblings = 0')
+    await client.query(`alter system set commit_delay = ${commitDelayUs}`)
+    await client.query('select pg_reload_conf()')
   }
   for (const name of [SERVICE_DATABASE, PLAIN_DATABASE]) {
     await client.query(`create database ${name}`)

@@ -27,7 +27,7 @@ export type PgbenchLoad = {
 export type Loads = {
   http(load: HttpLoad): Promise<Figures & { readonly sent: Sent }>
   pgbench(load: PgbenchLoad): Promise<Figures>
-  commits(): Promise<Figures>
+  commits(pace: { readonly everyUs: number }): Promise<Figures>
 }
 
 /** Makes load on what is on the stage, and keeps the tally of what was acknowledged. */
@@ -62,9 +62,9 @@ export function createLoads(stage: Stage, options: Options, tally: Tally): Loads
       return { rate, operations: transactions, p50Us: null, p99Us: null, statuses: {} }
     },
 
-    async commits() {
+    async commits({ everyUs }) {
       const { durationMs } = options
-      const plan = { url: stage.commitsUrl, durationMs }
+      const plan = { url: stage.commitsUrl, durationMs, everyUs }
       const { rate, commits, latencyUs } = await stage.generator.commits(plan)
       return { ...timesOf(latencyUs), rate, operations: commits, statuses: {} }
     },

@@ -12,9 +12,11 @@ export type Options = {
   readonly accounts: number
   readonly warmUpMs: number
   readonly seed: number
+  /** How much longer each commit takes than the disk needs. */
+  readonly commitDelayUs: number
 }
 
-type Profile = Omit<Options, 'measures' | 'seed'>
+type Profile = Omit<Options, 'measures' | 'seed' | 'commitDelayUs'>
 
 const FULL: Profile = {
   rounds: 5,
@@ -64,16 +66,19 @@ export type Given = {
   readonly seconds: string | undefined
   readonly connections: string | undefined
   readonly seed: string | undefined
+  readonly commitDelayUs: string | undefined
 }
 
 const MAX_ROUNDS = 50
 const MAX_SECONDS = 60
 const MAX_CONNECTIONS = 1_000
+/** PostgreSQL's own limit of `commit_delay`. */
+const MAX_COMMIT_DELAY_US = 100_000
 
 /** The options of a run; throws an Error with a line for the user. */
 export function readOptions(given: Given, known: readonly string[]): Options {
   const profile = PROFILES[given.profile]
-  const { rounds, seconds, connections, seed } = given
+  const { rounds, seconds, connections, seed, commitDelayUs } = given
   return {
     ...profile,
     measures: given.measures === undefined ? null : readMeasures(given.measures, known),
@@ -86,6 +91,10 @@ export function readOptions(given: Given, known: readonly string[]): Options {
       connections === undefined
         ? profile.connections
         : connections.split(',').map((one) => readNumber('connections', one, MAX_CONNECTIONS)),
+    commitDelayUs:
+      commitDelayUs === undefined
+        ? 0
+        : readNumber('commit-delay-us', commitDelayUs, MAX_COMMIT_DELAY_US),
     seed: seed === undefined ? Date.now() % 1_000_000 : readNumber('seed', seed, 2 ** 31),
   }
 }

@@ -12,6 +12,7 @@ export type Report = {
   readonly postgres: string
   readonly pgbench: string | null
   readonly seed: number
+  readonly commitDelayUs: number
   readonly startedAt: string
   readonly durationMs: number
   readonly loadAverages: { readonly before: number; readonly after: number }
@@ -106,6 +107,9 @@ function machineLines({ machine, loadAverages, tuning, ...report }: Report): str
       `${loadAverages.before.toFixed(1)} before and ${loadAverages.after.toFixed(1)} after`,
     `node ${node}, PostgreSQL ${report.postgres}, pgbench ${report.pgbench ?? 'not used'}, ` +
       `commit ${commit}`,
+    ...(report.commitDelayUs > 0
+      ? [`each commit ${report.commitDelayUs} µs longer than the disk needs, for all`]
+      : []),
     `${report.rounds.length} rounds, ${connections} connections, pgbench with ${clients} clients ` +
       `and ${hotClients} on the hot account, seed ${report.seed}, ` +
       `${Math.round(report.durationMs / 1000)} s in all`,

@@ -13,7 +13,7 @@ export type Tuning = {
 }
 
 const BULK_OPERATIONS = 100
-const BULK_CONNECTIONS = 8
+const BULK_CONNECTIONS = 16
 const REFUSED_PERCENT = 30
 /** As many callers as the goal speaks of. */
 const FOOTPRINT_CALLERS = 256
@@ -71,6 +71,7 @@ function actsOf(
   { connections, clients, hotClients }: Tuning,
 ): Record<SegmentName, () => Promise<Figures>> {
   let fresh: Sent | null = null
+  let callerUs = 0
   return {
     pgbench: () => loads.pgbench({ isHot: false, clients }),
     'pgbench-hot': () => loads.pgbench({ isHot: true, clients: hotClients }),
@@ -89,8 +90,12 @@ function actsOf(
     keyless: () => loads.http({ connections, hasKeys: false }),
     hot: () => loads.http({ connections, accounts: 'hot' }),
     bulk: () => loads.http({ connections: BULK_CONNECTIONS, bulk: BULK_OPERATIONS }),
-    caller: () => loads.http({ connections: 1 }),
-    commits: () => loads.commits(),
+    caller: async () => {
+      const { sent: _, ...figures } = await loads.http({ connections: 1 })
+      callerUs = figures.p50Us ?? 0
+      return figures
+    },
+    commits: () => loads.commits({ everyUs: callerUs }),
   }
 }
 

@@ -32,6 +32,10 @@ const command = defineCommand({
     seconds: { type: 'string', description: 'How long each run takes' },
     connections: { type: 'string', description: 'Numbers to choose the best of: 64,128,256' },
     seed: { type: 'string', description: 'Repeats the accounts and amounts of an earlier run' },
+    'commit-delay-us': {
+      type: 'string',
+      description: 'Each commit takes so much longer, for all: as on a slower disk',
+    },
     quick: { type: 'boolean', description: 'A first impression, in about 90 s' },
     tiny: { type: 'boolean', description: 'Only to see that it runs; the figures mean nothing' },
     gate: {
@@ -45,7 +49,9 @@ const command = defineCommand({
   async run({ args }) {
     const { measures, rounds, seconds, connections, seed } = args
     const profile = args.tiny ? 'tiny' : args.quick ? 'quick' : 'full'
-    const given = { profile, measures, rounds, seconds, connections, seed } as const
+    const commitDelayUs = args['commit-delay-us']
+    const tuning = { connections, seed, commitDelayUs }
+    const given = { profile, measures, rounds, seconds, ...tuning } as const
     const options = readOptions(given, MEASURE_IDS)
     if (args.build) build()
     process.exitCode = await bench(options, { hasGate: args.gate, results: resultsOf(profile) })
@@ -76,8 +82,8 @@ async function bench(options: Options, { hasGate, results }: Ending): Promise<nu
   try {
     const segments = segmentsFor(options.measures)
     const needsPgbench = segments.has('pgbench') || segments.has('pgbench-hot')
-    const { accounts } = options
-    const stage = await start({ accounts, needsPgbench, log: console.log })
+    const { accounts, commitDelayUs } = options
+    const stage = await start({ accounts, commitDelayUs, needsPgbench, log: console.log })
     const report = await measure(stage, options)
     save(report, results)
     console.log(`\n${legend()}\n\n${render(report)}`)
@@ -112,6 +118,7 @@ async function measure(stage: Stage, options: Options): Promise<Report> {
     postgres: stage.cluster.version,
     pgbench: stage.pgbench?.version ?? null,
     seed: options.seed,
+    commitDelayUs: options.commitDelayUs,
     startedAt,
     tuning,
     rounds,

@@ -25,7 +25,7 @@ export const ABOUT: Readonly<Record<SegmentName, string>> = {
   'pgbench-hot': 'pgbench, the same statement on one account',
   bulk: 'operations in bulk calls of 100',
   caller: 'one caller, one charge after the other',
-  commits: 'one connection, one row inserted and committed after the other',
+  commits: 'one connection, one row inserted and committed, as often as the caller charges',
 }
 
 /** What a load gave. */

@@ -33,6 +33,7 @@ export type Stage = {
 
 export type StageOptions = {
   readonly accounts: number
+  readonly commitDelayUs: number
   readonly needsPgbench: boolean
   readonly log: (line: string) => void
 }
@@ -48,14 +49,17 @@ export function createStage(): {
   return { start: (options) => start(options, closers), close: closers.close }
 }
 
-async function start({ accounts, needsPgbench, log }: StageOptions, closers: Closers) {
+async function start(
+  { accounts, commitDelayUs, needsPgbench, log }: StageOptions,
+  closers: Closers,
+) {
   const directory = mkdtempSync(join(tmpdir(), 'creditd-bench-'))
   closers.add(() => rmSync(directory, { recursive: true, force: true }))
   // the database server may run as another user, who must get to its data
   chmodSync(directory, 0o711)
   const generator = startGenerator()
   closers.add(generator.stop)
-  const cluster = await startCluster(directory)
+  const cluster = await startCluster(directory, commitDelayUs)
   closers.add(cluster.stop)
   log(`PostgreSQL ${cluster.version} in ${directory}, durable commits`)
   const apiKey = `ck_live_${randomBytes(32).toString('base64url')}`

@@ -1,7 +1,12 @@
 import pg from 'pg'
 import { createHistogram } from './histogram.js'
 
-export type CommitPlan = { readonly url: string; readonly durationMs: number }
+export type CommitPlan = {
+  readonly url: string
+  readonly durationMs: number
+  /** One commit begins at most this often; 0: each follows the one before at once. */
+  readonly everyUs: number
+}
 
 export type CommitResult = {
   readonly commits: number
@@ -15,8 +20,12 @@ export const COMMITS_TABLE =
   'amount bigint not null)'
 const INSERT = { name: 'commit', text: 'insert into commits (amount) values ($1)' }
 
-/** One row, one commit, one connection, one after the other: what durability costs at least. */
-export async function runCommits({ url, durationMs }: CommitPlan): Promise<CommitResult> {
+/**
+ * One row, one commit, one connection: what durability costs at least. At the pace of what it is
+ * compared with: a disk that is written without a pause answers much sooner than one that idled.
+ */
+export async function runCommits(plan: CommitPlan): Promise<CommitResult> {
+  const { url, durationMs, everyUs } = plan
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
@@ -28,7 +37,8 @@ export async function runCommits({ url, durationMs }: CommitPlan): Promise<Commi
       await client.query({ ...INSERT, values: [5] })
       const after = performance.now()
       histogram.record((after - now) * 1000)
-      now = after
+      pause(now + everyUs / 1000 - after)
+      now = performance.now()
     }
     const { user, system } = process.cpuUsage(cpuBefore)
     return {
@@ -44,4 +54,11 @@ export async function runCommits({ url, durationMs }: CommitPlan): Promise<Commi
   } finally {
     await client.end()
   }
+}
+
+const NEVER_SET = new Int32Array(new SharedArrayBuffer(4))
+
+/** Blocks without using the processor; timers would be a millisecond off. */
+function pause(ms: number): void {
+  if (ms > 0) Atomics.wait(NEVER_SET, 0, 0, ms)
 }

@@ -77,6 +77,7 @@ t.test('options are read, or refused with what they take', (t) => {
   t.equal(readOptions({ ...given, seconds: '2', rounds: '7' }, MEASURE_IDS).durationMs, 2_000)
   t.same(readOptions({ ...given, measures: 'p1, P12' }, MEASURE_IDS).measures, ['P1', 'P12'])
   t.same(readOptions({ ...given, connections: '8,16' }, MEASURE_IDS).connections, [8, 16])
+  t.equal(readOptions({ ...given, commitDelayUs: '1000' }, MEASURE_IDS).commitDelayUs, 1_000)
   for (const rounds of ['0', '-1', '1.5', 'x', '', '51']) {
     t.throws(() => readOptions({ ...given, rounds }, MEASURE_IDS), /--rounds takes/, rounds)
   }
@@ -160,6 +161,7 @@ const nothing = {
   seconds: undefined,
   connections: undefined,
   seed: undefined,
+  commitDelayUs: undefined,
 }
 
 const sample = (rate: number) => ({
