@@ -11,8 +11,9 @@ import { buildApp } from './app.js'
 import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
 import { composeReconcile } from './compose-reconcile.js'
-import { composeSessions } from './compose-sessions.js'
-import { type Credits, createCredits } from './credits/credits.js'
+import { composeRevocations, composeSessions } from './compose-sessions.js'
+import { composeStores } from './compose-stores.js'
+import { type Credits, type CreditsDeps, createCredits } from './credits/credits.js'
 import { createCatalogue } from './credits/prices/catalogue.js'
 import { createPriceStore } from './credits/prices/store.js'
 import { createHealth, type Health } from './health/service.js'
@@ -20,10 +21,11 @@ import { type Authenticator, createAuthenticator } from './http/auth.js'
 import { createIdempotencyRecords, type IdempotencyRecords } from './http/idempotency.js'
 import type { Metrics } from './http/metrics.js'
 import { createOnce } from './http/once.js'
+import type { RateLimitDeps } from './http/rate-limits.js'
 import type { App } from './http/route.js'
 import { canonicalJson, digestOf } from './ledger/ids.js'
 import { createLimits } from './limits/service.js'
-import { openMemoryStores } from './stores/open.js'
+import type { Stores } from './stores/stores.js'
 
 export type AppOptions = {
   readonly metrics: Metrics
@@ -43,7 +45,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   const { config, log, now } = core
   const { metrics, version } = options
   const audit = composeAudit(core)
-  const stores = openMemoryStores({ nowMs: now, monotonicMs: () => performance.now() })
+  const stores = await composeStores({ ...core, revocations: composeRevocations(core) })
   const sessions = composeSessions(core, stores.session)
   const authenticator = createAuthenticator({
     findKey: (digest) => findKey(core.db.readOrm, digest),
@@ -62,12 +64,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
       authenticator,
       audit,
       metrics,
-      limits: {
-        ...config.limits,
-        store: stores.rateLimit,
-        note: metrics.noteLimit,
-        nowMs: () => performance.now(),
-      },
+      limits: composeLimits(core, stores, metrics),
       trustProxy: config.http.trustProxy,
       serializer: config.hasStrictReplies ? 'strict' : 'fast',
       requestTimeoutMs: config.http.requestTimeoutMs,
@@ -75,7 +72,10 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
       version,
     },
     once: createOnce({ records, digest }),
-    credits: composeCredits(core, audit, sessions.sessions.revokeAll),
+    credits: composeCredits(core, audit, {
+      cache: stores.cache,
+      onClosed: sessions.sessions.revokeAll,
+    }),
     sessions,
     admin: { ...composeAdmin(core, authenticator, audit), reconcile },
     health: composeHealth(core, options),
@@ -84,9 +84,17 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   const close = async () => {
     await app.close()
     await audit.close()
+    await stores.close()
   }
   return { app, close }
 }
+
+const composeLimits = ({ config }: Core, stores: Stores, metrics: Metrics): RateLimitDeps => ({
+  ...config.limits,
+  store: stores.rateLimit,
+  note: metrics.noteLimit,
+  nowMs: () => performance.now(),
+})
 
 const composeRecords = ({ db, config, now, newId }: Core): IdempotencyRecords =>
   createIdempotencyRecords({
@@ -100,7 +108,7 @@ const composeRecords = ({ db, config, now, newId }: Core): IdempotencyRecords =>
 const composeCredits = (
   core: Core,
   audit: AuditWriter,
-  onClosed: (accountId: string) => Promise<unknown>,
+  beside: Pick<CreditsDeps, 'cache' | 'onClosed'>,
 ): Credits =>
   createCredits({
     ...core,
@@ -113,7 +121,7 @@ const composeCredits = (
     }),
     audit,
     signupBonus: core.config.signupBonusCredits,
-    onClosed,
+    ...beside,
     onDefect: (error, requestId) => core.log.error({ err: error, requestId }, 'operation failed'),
   })
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { openLedger } from './compose.js'
 import { openForCommand } from './compose-databases.js'
-import type { Config } from './config.js'
+import { type Config, secretsOf } from './config.js'
 import type { Database } from './db/open.js'
 import { DatabaseSetupError } from './db/setup-error.js'
 import type { Ledger } from './ledger/ledger.js'
@@ -22,9 +22,8 @@ export const withDatabase = async <T>(
         'start creditd first, or run db:migrate',
     )
   }
-  const secrets = config.apiKey === null ? [] : [config.apiKey]
   // standard output belongs to what the command says
-  const log = createLog({ level: 'warn', secrets, destination: process.stderr })
+  const log = createLog({ level: 'warn', secrets: secretsOf(config), destination: process.stderr })
   const { db, close } = await openForCommand(config, log)
   try {
     return await act(db, log)

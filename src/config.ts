@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
+import { type RedisConfig, readRedisTargets, redisConfigOf } from './config-redis.js'
 import { describeDatabaseUrl, parseDatabaseUrl } from './db/url.js'
-import { POLICY_NAMES, type Policies, parseRate } from './policies.js'
 import { SETTINGS, type SettingName, type Settings, type TrustProxy } from './settings.js'
-import { SETTING_OF } from './settings-limits.js'
+import { type LimitConfig, limitsOf } from './settings-limits.js'
+import { getKeyPrefix } from './stores/prefix.js'
+import { findRedisTargets, type RedisTargets, RedisUrlError } from './stores/urls.js'
 
 const POOL_SIZE_PRODUCTION = 20
 const POOL_SIZE_DEVELOPMENT = 10
@@ -29,6 +31,7 @@ export type Config = {
     readonly connectDeadlineMs: number
     readonly slowQueryMs: number
   }
+  readonly redis: RedisConfig
   readonly migrateOnStart: boolean
   /** An operator's key from the environment. */
   readonly apiKey: string | null
@@ -46,13 +49,7 @@ export type Config = {
     readonly guestIdleMs: number
     readonly maxMs: number
   }
-  readonly limits: {
-    readonly policies: Policies
-    /** Whether API keys are held to the policies too. */
-    readonly coverApiKeys: boolean
-    /** Whether webhooks count although their signature is right. */
-    readonly coverVerifiedWebhooks: boolean
-  }
+  readonly limits: LimitConfig
   readonly ledger: {
     readonly lanes: number
     readonly batchOperations: number
@@ -102,11 +99,19 @@ export const loadConfig = (env: Environment): Config => {
     problems.push(...result.error.issues.map(({ message }) => `${name} ${message}${given}`))
     return [name, undefined]
   })
+  const targets = readRedisTargets(env, problems)
   if (problems.length > 0) throw new ConfigError(problems)
-  return fromSettings(Object.fromEntries(values) as Settings)
+  const settings = Object.fromEntries(values) as Settings
+  return fromSettings(settings, redisConfigOf(settings, targets, env))
 }
 
-const fromSettings = (settings: Settings): Config => {
+/** What must never be printed, whatever it is part of. */
+export const secretsOf = ({ apiKey, redis }: Config): readonly string[] => {
+  const passwords = Object.values(redis.targets).flatMap((target) => target?.password ?? [])
+  return [...(apiKey === null ? [] : [apiKey]), ...passwords]
+}
+
+const fromSettings = (settings: Settings, redis: RedisConfig): Config => {
   const isProduction = settings.NODE_ENV === 'production'
   return {
     http: {
@@ -119,6 +124,7 @@ const fromSettings = (settings: Settings): Config => {
     logLevel: settings.LOG_LEVEL,
     dataDirectory: resolve(settings.DATA_DIR),
     database: databaseOf(settings, isProduction),
+    redis,
     migrateOnStart: settings.MIGRATE_ON_START,
     apiKey: settings.CREDITD_API_KEY ?? null,
     apiKeyPrefix: isProduction ? 'ck_live_' : 'ck_test_',
@@ -127,11 +133,7 @@ const fromSettings = (settings: Settings): Config => {
     signupBonusCredits: settings.SIGNUP_BONUS,
     idempotencyTtlSeconds: settings.IDEMPOTENCY_TTL_SECONDS,
     auditRetentionDays: settings.AUDIT_RETENTION_DAYS,
-    sessions: {
-      idleMs: settings.SESSION_TTL_SECONDS * 1000,
-      guestIdleMs: settings.GUEST_SESSION_TTL_SECONDS * 1000,
-      maxMs: settings.SESSION_MAX_SECONDS * 1000,
-    },
+    sessions: sessionsOf(settings),
     limits: limitsOf(settings),
     ledger: {
       lanes: settings.LEDGER_LANES,
@@ -144,6 +146,12 @@ const fromSettings = (settings: Settings): Config => {
   }
 }
 
+const sessionsOf = (settings: Settings): Config['sessions'] => ({
+  idleMs: settings.SESSION_TTL_SECONDS * 1000,
+  guestIdleMs: settings.GUEST_SESSION_TTL_SECONDS * 1000,
+  maxMs: settings.SESSION_MAX_SECONDS * 1000,
+})
+
 const alertsOf = (settings: Settings): Config['alerts'] => ({
   webhookUrl: settings.ALERT_WEBHOOK_URL ?? null,
   thresholds: {
@@ -154,14 +162,6 @@ const alertsOf = (settings: Settings): Config['alerts'] => ({
     pendingSeconds: settings.ALERT_PENDING_SECONDS,
     databaseSeconds: settings.ALERT_DATABASE_SECONDS,
   },
-})
-
-const limitsOf = (settings: Settings): Config['limits'] => ({
-  policies: Object.fromEntries(
-    POLICY_NAMES.map((name) => [name, parseRate(settings[SETTING_OF[name]])]),
-  ) as Policies,
-  coverApiKeys: settings.RATE_LIMIT_API_KEYS,
-  coverVerifiedWebhooks: settings.RATE_LIMIT_WEBHOOK_VERIFIED,
 })
 
 const databaseOf = (settings: Settings, isProduction: boolean): Config['database'] => ({

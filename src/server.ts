@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import { type Config, loadConfig } from './config.js'
+import { type Config, loadConfig, secretsOf } from './config.js'
 import { explain } from './explain.js'
 import { createLog } from './log.js'
 import { createService, type Service } from './service.js'
@@ -18,8 +18,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 const main = async (): Promise<void> => {
   if (existsSync('.env')) process.loadEnvFile('.env')
   const config = loadConfig(process.env)
-  const secrets = config.apiKey === null ? [] : [config.apiKey]
-  const log = createLog({ level: config.logLevel, secrets })
+  const log = createLog({ level: config.logLevel, secrets: secretsOf(config) })
   const stopping = new AbortController()
   const starting = createService({
     config,

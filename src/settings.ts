@@ -5,6 +5,7 @@ import { checkSchemaName, parseDatabaseUrl } from './db/url.js'
 import { flag, oneOf, setting, whole } from './setting.js'
 import { ALERT_SETTINGS } from './settings-alerts.js'
 import { LIMIT_SETTINGS } from './settings-limits.js'
+import { REDIS_SETTINGS } from './settings-redis.js'
 import { SESSION_SETTINGS } from './settings-sessions.js'
 
 export type TrustProxy = boolean | readonly string[]
@@ -132,6 +133,7 @@ export const SETTINGS = {
     whole(0, 36_500).default(400),
     'Days that refusals and acts stay in the audit log; 0 keeps them for ever',
   ),
+  ...REDIS_SETTINGS,
   ...LIMIT_SETTINGS,
   LEDGER_LANES: setting(whole(1, 64).default(2), 'Batches in flight at once'),
   LEDGER_BATCH_LIMIT: setting(whole(1, 1_000).default(200), 'Most operations in one batch'),

@@ -29,12 +29,17 @@ const IMPORTS: Record<string, readonly string[]> = {
   operations: ['errors', 'db', 'ledger'],
   alerts: ['errors', 'db'],
   log: ['db'],
-  'settings-limits': ['policies'],
+  'settings-limits': ['policies', 'setting'],
   setting: [],
   'settings-alerts': ['setting'],
   'settings-sessions': ['setting', 'stores'],
-  settings: ['db', 'setting', 'settings-alerts', 'settings-limits', 'settings-sessions'],
-  config: ['settings', 'settings-limits', 'policies', 'db'],
+  'settings-redis': ['setting'],
+  settings: [
+    ...['db', 'setting', 'settings-alerts', 'settings-limits', 'settings-redis'],
+    'settings-sessions',
+  ],
+  config: ['settings', 'settings-limits', 'policies', 'config-redis', 'db'],
+  'config-redis': ['settings', 'stores'],
   explain: ['config', 'db', 'errors'],
   ...Object.fromEntries(
     FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http', 'stores', 'policies']]),
@@ -87,7 +92,10 @@ const PACKAGES: Record<string, readonly string[]> = {
   citty: ['cli'],
   'close-with-grace': ['server'],
   'drizzle-orm': ['alerts', 'db', 'http', 'jobs', 'ledger', ...FEATURES],
-  zod: ['setting', 'settings', 'settings-alerts', 'settings-limits', 'http', ...FEATURES],
+  zod: [
+    ...['setting', 'settings', 'settings-alerts', 'settings-limits', 'settings-redis', 'http'],
+    ...FEATURES,
+  ],
 }
 
 /** Where wall clocks, random numbers and ids come from; everywhere else they are handed in. */
@@ -95,7 +103,8 @@ const ROOTS = /^src\/(cli\/|(server|cli|service|compose[a-z-]*)\.ts$)/
 const READS_ENVIRONMENT =
   /^(src\/(server|cli|cli\/command)\.ts|scripts\/|test\/|bench\/|[a-z.]+\.ts$)/
 const MAY_PRINT = /^(src\/cli(\/command)?\.ts|scripts\/|bench\/)/
-const KNOWS_NODE_ENV = /^(src\/(settings|config)\.ts|scripts\/|test\/|bench\/)/
+const KNOWS_NODE_ENV =
+  /^(src\/(settings|settings-redis|config|stores\/prefix)\.ts|scripts\/|test\/|bench\/)/
 /** These adapt classes of pg, which can be adapted in no other way. */
 const MAY_HAVE_CLASSES = /^src\/db\/(pool|client)\.ts$/
 /** ledger/ids.ts is where ids are made. */
