@@ -1,13 +1,10 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { sessionIdOf, sessionTag } from '../../src/http/session-token.js'
-import { createGuests } from '../../src/sessions/guests.js'
+import { sessionIdOf } from '../../src/http/session-token.js'
 import { createRevocations } from '../../src/sessions/revocations.js'
-import { createSessions, type Sessions } from '../../src/sessions/service.js'
 import { openFresh } from '../helpers/database.js'
-import { startRedis } from '../helpers/redis.js'
-import { isBack, openReady, type StoresSetup } from '../stores/kit.js'
-import { openScene } from './kit.js'
+import { startRedis, until } from '../helpers/redis.js'
+import { openScene, type Scene } from './kit.js'
 
 const idOf = (tag = randomUUID()) => ({ tag, digest: randomUUID() })
 
@@ -87,59 +84,59 @@ t.test('the jobs of the service delete what is past', async (t) => {
   t.match(await scene.runJob('sessions.revocations'), '1 revocations')
 })
 
-/** Sessions of one process over a Redis and a database; another call, another process. */
-const openProcess = async (
-  t: Parameters<typeof openReady>[0],
-  { orm }: Awaited<ReturnType<typeof openFresh>>,
-  url: string,
-  setup: StoresSetup = {},
-) => {
-  const revocations = createRevocations({ orm, now: Date.now })
-  const stores = await openReady(t, url, { revocations, ...setup })
-  const state = { status: 'active' } as const
-  const sessions: Sessions = createSessions({
-    store: stores.session,
-    guests: createGuests({ orm, now: Date.now }),
-    // of the ledger nothing but its word that the account is open matters here
-    ledger: { read: async () => state as never, submit: async () => state as never },
-    times: { idleMs: 900_000, guestIdleMs: 300_000, maxMs: 86_400_000 },
-    randomBytes,
-    now: Date.now,
-  })
-  return { sessions, stores }
-}
-
 t.test('a revocation outlives an outage of Redis and the process that made it', async (t) => {
-  const db = await openFresh(t)
   const redis = await startRedis(t)
-  const first = await openProcess(t, db, redis.url)
-  const [one, other] = [await first.sessions.create('ada'), await first.sessions.create('ada')]
-  const [bob, eve] = [await first.sessions.create('bob'), await first.sessions.create('eve')]
+  const environment = { REDIS_URL: redis.url }
+  const first = await openScene(t, { environment })
+  for (const id of ['ada', 'bob', 'eve']) await first.open(id)
+  const [one, other] = [await first.begin('ada'), await first.begin('ada')]
+  const [bob, eve] = [await first.begin('bob'), await first.begin('eve')]
+  const statusIn = async (scene: Scene, token: string) =>
+    (await scene.as(token, 'GET', '/v1/sessions/current')).status
 
   redis.pause()
-  t.equal(await first.sessions.revoke(one.token), 1, 'revoked without Redis')
-  t.equal(await first.sessions.revokeAll('bob'), 1)
-  t.equal(await first.sessions.find(one.token), null)
-  t.equal(await first.sessions.find(bob.token), null)
-  t.match(await first.sessions.find(other.token), { accountId: 'ada' }, 'nobody is logged out')
-  await first.stores.close()
+  t.match(await first.as(one, 'DELETE', '/v1/sessions/current'), { body: { revoked: 1 } })
+  t.match(await first.call('DELETE', '/v1/accounts/bob/sessions'), { body: { revoked: 1 } })
+  t.equal(await statusIn(first, one), 401, 'revoked without Redis')
+  t.equal(await statusIn(first, bob), 401)
+  t.equal(await statusIn(first, other), 200, 'nobody is logged out')
+  const stranger = await first.as(`cs_${'A'.repeat(54)}`, 'GET', '/v1/sessions/current')
+  t.match(stranger, { status: 503, body: { code: 'sessions_unavailable' } }, 'nobody can tell')
+  t.equal(stranger.headers['retry-after'], '1')
+  t.equal((await first.call('GET', '/v1/accounts/ada/balance')).status, 200, 'keys go on')
+  await first.close()
 
   redis.resume()
-  const second = await openProcess(t, db, redis.url)
-  await isBack(second.stores)
-  t.equal(await second.sessions.find(one.token), null, 'Redis never heard of it, but knows now')
-  t.equal(await second.sessions.find(bob.token), null)
-  t.match(await second.sessions.find(other.token), { accountId: 'ada' })
-  t.match(await second.sessions.find(eve.token), { accountId: 'eve' })
-  t.match(await second.sessions.create('bob'), { accountId: 'bob' }, 'new ones may begin')
+  const second = await openScene(t, { url: first.url, environment })
+  await until(async () => {
+    if ((await statusIn(second, eve)) !== 200) throw new Error('Redis has not returned')
+  })
+  t.equal(await statusIn(second, one), 401, 'Redis never heard of it, but knows now')
+  t.equal(await statusIn(second, bob), 401)
+  t.equal(await statusIn(second, other), 200)
+  t.equal(await statusIn(second, await second.begin('bob')), 200, 'new ones may begin')
+})
+
+t.test('a session begun in one process is known in another, and ended in both', async (t) => {
+  const redis = await startRedis(t)
+  const environment = { REDIS_URL: redis.url }
+  const first = await openScene(t, { environment })
+  const second = await openScene(t, { url: first.url, environment })
+  await first.open('ada')
+  const token = await first.begin('ada')
+  const current = (scene: Scene) => scene.as(token, 'GET', '/v1/sessions/current')
+  t.equal((await current(second)).status, 200)
+  await second.call('DELETE', '/v1/accounts/ada')
+  t.equal((await current(first)).status, 401, 'the account was closed elsewhere')
+  t.equal((await current(second)).status, 401)
 })
 
 t.test('Redis holds no token', async (t) => {
-  const db = await openFresh(t)
   const redis = await startRedis(t)
-  const { sessions } = await openProcess(t, db, redis.url)
-  const { token } = await sessions.create('ada')
-  await sessions.find(token)
+  const scene = await openScene(t, { environment: { REDIS_URL: redis.url } })
+  await scene.open('ada')
+  const token = await scene.begin('ada')
+  t.equal((await scene.as(token, 'GET', '/v1/sessions/current')).status, 200)
   const keys = (await redis.command('keys', '*')) as string[]
   t.ok(keys.length > 0)
   const values = await Promise.all(
@@ -159,5 +156,4 @@ t.test('Redis holds no token', async (t) => {
   const digest = sessionIdOf(token)?.digest ?? ''
   t.match(all, digest, 'its digest')
   t.notMatch(all, token.slice(-43))
-  t.not(sessionTag('ada'), sessionTag('bob'))
 })
