@@ -17,10 +17,8 @@ const RULES: readonly (readonly [RegExp, string | null])[] = [
   [/^POST \/v1\/webhooks\//, 'webhook'],
   [/^GET \/v1\/accounts\/\{accountId\}\/(transactions|usage|grants|holds|purchases)$/, 'search'],
   [/^GET \/v1\/transactions\/\{transactionId\}$/, 'search'],
-  [
-    /^GET \/v1\/(accounts|prices|tiers|api-keys|audit-log|rate-limits|packages|plans|invites|events)$/,
-    'search',
-  ],
+  [/^GET \/v1\/(accounts|prices|tiers|api-keys|audit-log|rate-limits)$/, 'search'],
+  [/^GET \/v1\/(packages|plans|invites|events)$/, 'search'],
   [/./, 'api'],
 ]
 

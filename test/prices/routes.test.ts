@@ -60,14 +60,10 @@ async function openService(t: TestContext) {
     sleep,
   })
   const noted: AuditEntry[] = []
+  const auth = { findKey, touchSession: async () => null, configuredKey: ADMIN, now: Date.now }
   const app = await createHttpServer({
     logger: pino({ level: 'silent' }),
-    authenticator: createAuthenticator({
-      findKey,
-      touchSession: async () => null,
-      configuredKey: ADMIN,
-      now: Date.now,
-    }),
+    authenticator: createAuthenticator(auth),
     audit: { record: (entry) => noted.push(entry) },
     metrics: createMetrics({ now: () => performance.now() }),
     limits: limitsInMemory(),
