@@ -3,8 +3,6 @@ import { type RedisConfig, readRedisTargets, redisConfigOf } from './config-redi
 import { describeDatabaseUrl, parseDatabaseUrl } from './db/url.js'
 import { SETTINGS, type SettingName, type Settings, type TrustProxy } from './settings.js'
 import { type LimitConfig, limitsOf } from './settings-limits.js'
-import { getKeyPrefix } from './stores/prefix.js'
-import { findRedisTargets, type RedisTargets, RedisUrlError } from './stores/urls.js'
 
 const POOL_SIZE_PRODUCTION = 20
 const POOL_SIZE_DEVELOPMENT = 10
