@@ -1,4 +1,5 @@
 import { AppError } from '../errors.js'
+import { reserveParts } from './lots.js'
 import type {
   AccountState,
   Changes,
@@ -6,7 +7,6 @@ import type {
   Hold,
   HoldStatus,
   Lot,
-  LotPart,
   PendingWork,
   RefundWrite,
   Request,
@@ -102,15 +102,6 @@ export const refuse = (error: AppError): Decision => ({ isApplied: false, error 
 
 export const availableOf = (draft: Draft): number => draft.account.balance - draft.account.held
 
-/** Burn-down order: smaller priority first, then soonest expiry (none last), then oldest. */
-export function compareLots(a: Lot, b: Lot): number {
-  if (a.priority !== b.priority) return a.priority - b.priority
-  const aExpiry = a.expiresAtMs ?? Number.POSITIVE_INFINITY
-  const bExpiry = b.expiresAtMs ?? Number.POSITIVE_INFINITY
-  if (aExpiry !== bExpiry) return aExpiry - bExpiry
-  return a.grantSeq - b.grantSeq
-}
-
 /** The tier that counts: an expired membership is none, for access and for price. */
 export const tierAt = (
   account: Pick<AccountState, 'tier' | 'tierExpiresAtMs'>,
@@ -121,23 +112,6 @@ export const tierAt = (
 export const isPast = (endMs: number | null, atMs: number): boolean =>
   endMs !== null && endMs <= atMs
 
-/** Puts a lot, as it is now, among the live ones; an empty lot leaves them. */
-export function putLot(draft: Draft, lot: Lot): void {
-  draft.changedLots.set(lot.grantSeq, lot)
-  const at = draft.lots.findIndex((l) => l.grantSeq === lot.grantSeq)
-  if (at >= 0) {
-    draft.lots =
-      lot.remaining > 0
-        ? draft.lots.with(at, lot)
-        : [...draft.lots.slice(0, at), ...draft.lots.slice(at + 1)]
-    return
-  }
-  if (lot.remaining === 0) return
-  const later = draft.lots.findIndex((l) => compareLots(lot, l) < 0)
-  const to = later < 0 ? draft.lots.length : later
-  draft.lots = [...draft.lots.slice(0, to), lot, ...draft.lots.slice(to)]
-}
-
 /** Puts a hold as it is now, in its place; one that is settled leaves the active ones. */
 export function putHold(draft: Draft, hold: Hold): void {
   draft.changedHolds.set(hold.holdSeq, hold)
@@ -145,37 +119,6 @@ export function putHold(draft: Draft, hold: Hold): void {
   if (at < 0) draft.holds = [...draft.holds, hold]
   else if (hold.status === 'active') draft.holds = draft.holds.with(at, hold)
   else draft.holds = draft.holds.toSpliced(at, 1)
-}
-
-/** Picks `amount` available credits in burn-down order without moving them. */
-export function pick(draft: Draft, amount: number): LotPart[] {
-  const parts: LotPart[] = []
-  let left = amount
-  for (const lot of draft.lots) {
-    if (left === 0) break
-    const share = Math.min(left, lot.remaining - lot.held)
-    if (share <= 0) continue
-    parts.push({ grantSeq: lot.grantSeq, source: lot.source, amount: share })
-    left -= share
-  }
-  return parts
-}
-
-/** Takes the picked credits out of their lots; gives the parts as a row shows them: negative. */
-export function takeParts(draft: Draft, parts: readonly LotPart[]): LotPart[] {
-  for (const part of parts) {
-    const lot = liveLot(draft, part.grantSeq)
-    putLot(draft, { ...lot, remaining: lot.remaining - part.amount })
-  }
-  return parts.map((part) => ({ ...part, amount: -part.amount }))
-}
-
-/** Reserves (sign 1) or frees (sign −1) the parts of a hold in their lots. */
-export function reserveParts(draft: Draft, parts: readonly LotPart[], sign: 1 | -1): void {
-  for (const part of parts) {
-    const lot = liveLot(draft, part.grantSeq)
-    putLot(draft, { ...lot, held: lot.held + sign * part.amount })
-  }
 }
 
 /** Frees what a hold had reserved and marks it as settled by the row that comes next. */
@@ -191,12 +134,6 @@ export function endHold(draft: Draft, hold: Hold, status: 'released' | 'expired'
   const { holdSeq, action, parts } = hold
   const type = status === 'released' ? 'release' : 'hold_expire'
   addRow(draft, { type, action, amount: 0, parts, detail: { holdSeq, amountHeld: hold.amount } })
-}
-
-export function liveLot(draft: Draft, grantSeq: number): Lot {
-  const lot = draft.lots.find((l) => l.grantSeq === grantSeq)
-  if (!lot) throw new Error(`lot ${grantSeq} of ${draft.account.accountId} is not live`)
-  return lot
 }
 
 type NewRow = Pick<Row, 'type' | 'amount'> & Partial<Pick<Row, 'action' | 'parts' | 'detail'>>

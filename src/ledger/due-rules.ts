@@ -1,4 +1,5 @@
-import { addRow, availableOf, type Draft, endHold, isPast, pick, takeParts } from './draft.js'
+import { addRow, availableOf, type Draft, endHold, isPast } from './draft.js'
+import { pick, takeParts } from './lots.js'
 import type { Lot } from './model.js'
 
 /**

@@ -5,14 +5,12 @@ import {
   type Draft,
   endHold,
   MAX_ACTIVE_HOLDS,
-  pick,
   putHold,
-  reserveParts,
   settleHold,
   shortOf,
-  takeParts,
   tierAt,
 } from './draft.js'
+import { pick, reserveParts, takeParts } from './lots.js'
 import type { Context, Hold, LotPart, Operation } from './model.js'
 
 type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>

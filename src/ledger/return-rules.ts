@@ -1,5 +1,6 @@
 import { AppError } from '../errors.js'
-import { addRow, type Draft, overflow, putLot, takeParts } from './draft.js'
+import { addRow, type Draft, overflow } from './draft.js'
+import { putLot, takeParts } from './lots.js'
 import type { ChargeContext, Context, Lot, LotPart, Operation } from './model.js'
 
 type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>

@@ -6,18 +6,15 @@ import {
   type Draft,
   endHold,
   finish,
-  liveLot,
   MAX_LIVE_LOTS,
   overflow,
-  pick,
-  putLot,
   refuse,
   shortOf,
-  takeParts,
   tierAt,
 } from './draft.js'
 import { settleAt, settleDue } from './due-rules.js'
 import { capture, extend, hold, release } from './hold-rules.js'
+import { liveLot, pick, putLot, takeParts } from './lots.js'
 import type { AccountState, Context, Decision, Lot, Operation, TransferPart } from './model.js'
 import { refund, revoke } from './return-rules.js'
 

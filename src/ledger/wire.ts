@@ -1,4 +1,4 @@
-import { compareLots } from './draft.js'
+import { compareLots } from './lots.js'
 import type { AccountState, ChargeContext, GrantSource, Hold, LotPart, Row } from './model.js'
 import type { AccountWrite, Batch, LoadReply, LoadRequest } from './port.js'
 

@@ -8,7 +8,7 @@ import type { Kit } from './kit.js'
 import type { Mutant } from './mutants.js'
 
 /** All that the lanes import. */
-const OF_THE_LANES = /^(lane|needs|plan|port|clock|state-cache|draft)|rules\.ts$/
+const OF_THE_LANES = /^(lane|needs|plan|port|clock|state-cache|draft|lots)|rules\.ts$/
 
 /** The ledger's sources with the fault in them, loaded beside the real ones. */
 export async function kitOf(mutant: Mutant, directory: string): Promise<Kit> {
