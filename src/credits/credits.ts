@@ -5,6 +5,7 @@ import type { Once } from '../http/once.js'
 import type { Ledger } from '../ledger/ledger.js'
 import type { LedgerReads } from '../ledger/reads.js'
 import type { Upkeep } from '../ledger/upkeep.js'
+import type { CacheStore } from '../stores/cache/store.js'
 import { createProfiles } from './accounts/profiles.js'
 import { accountRoutes } from './accounts/routes.js'
 import { type Accounts, createAccounts } from './accounts/service.js'
@@ -35,6 +36,7 @@ export type CreditsDeps = {
   readonly upkeep: Pick<Upkeep, 'finishTransfer'>
   readonly catalogue: Catalogue
   readonly audit: AuditSink
+  readonly cache: CacheStore
   /** Whole credits that every new account begins with; 0: none. */
   readonly signupBonus: number
   /** Told of every account that was closed, before its caller is. */

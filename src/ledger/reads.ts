@@ -1,5 +1,4 @@
 import type { Reader } from '../db/reader.js'
-import { AppError } from '../errors.js'
 import type {
   AccountState,
   GrantSource,
@@ -10,6 +9,7 @@ import type {
   TransactionType,
 } from './model.js'
 import { settled } from './rules.js'
+import { readUsage, type UsageGroup, type UsageMemory, type UsageQuery } from './usage.js'
 import { accountState, holdFrom, rowFrom, type Stored, type StoredAccount } from './wire.js'
 
 export type BalanceView = {
@@ -34,21 +34,6 @@ export type HistoryQuery = {
   readonly type: TransactionType | null
 }
 
-export type UsageQuery = {
-  readonly accountId: string
-  readonly fromMs: number | null
-  readonly toMs: number | null
-  readonly groupBy: 'action' | 'day'
-}
-
-/** Credits spent and given back in one group; `group` is the action, or the UTC day. */
-export type UsageGroup = {
-  readonly group: string | null
-  readonly charged: number
-  readonly refunded: number
-  readonly count: number
-}
-
 /** Plain reads of the ledger; they see what is committed and never wait for a writer. */
 export type LedgerReads = {
   /** The balance as of an instant; null when the account did not exist then. */
@@ -67,14 +52,14 @@ export type LedgerReads = {
     accountId: string,
     page: { beforeSeq: number | null; limit: number; status: HoldStatus | null },
   ): Promise<readonly Hold[]>
-  /** All groups of the period. Throws `limit_exceeded` for more than 10,000. */
-  usage(query: UsageQuery): Promise<readonly UsageGroup[]>
+  /**
+   * All groups of the period, also those that `memory` has of just these rows. Throws
+   * `limit_exceeded` for more than 10,000.
+   */
+  usage(query: UsageQuery, memory?: UsageMemory): Promise<readonly UsageGroup[]>
   /** Accounts with lots or holds whose time has come, for the sweep. */
   dueAccounts(limit: number): Promise<readonly string[]>
 }
-
-/** Ten years of days, or more actions than a price list has. */
-const MAX_USAGE_GROUPS = 10_000
 
 const STATE_AT = 'select ledger_state_at($1, from_ms($2)) as value'
 
@@ -114,27 +99,6 @@ const HOLDS = `
                        else h.status end)
    order by h.hold_seq desc
    limit $4`
-
-const usageBy = (group: string): string => `
-  select json_build_object('group', u.unit, 'charged', u.charged, 'refunded', u.refunded,
-                           'count', u.count) as value
-    from (
-      select ${group} as unit,
-             coalesce(-sum(t.amount) filter (where t.type <> 'refund'), 0) as charged,
-             coalesce(sum(t.amount) filter (where t.type = 'refund'), 0) as refunded,
-             count(*) filter (where t.type <> 'refund') as count
-        from ledger_rows t
-       where t.account_id = $1
-         and t.seq > case when $2::bigint is null then 0
-                          else ledger_seq_at($1, from_ms($2 - 1)) end
-         and t.seq <= ledger_seq_at($1, from_ms($3))
-         and t.type in ('charge', 'capture', 'refund')
-       group by 1
-       order by 1
-       limit ${MAX_USAGE_GROUPS + 1}) u`
-
-const USAGE_BY_ACTION = usageBy('t.action')
-const USAGE_BY_DAY = usageBy("to_char(t.created_at at time zone 'UTC', 'YYYY-MM-DD')")
 
 const DUE_ACCOUNTS = `
   select d.account_id as value
@@ -179,19 +143,9 @@ export function createReads(reader: Reader): LedgerReads {
     async holds(accountId, { beforeSeq, limit, status }) {
       return (await all<Stored<Hold>>(HOLDS, [accountId, beforeSeq, status, limit])).map(holdFrom)
     },
-    async usage({ accountId, fromMs, toMs, groupBy }) {
-      const text = groupBy === 'action' ? USAGE_BY_ACTION : USAGE_BY_DAY
-      return complete(await all<UsageGroup>(text, [accountId, fromMs, toMs]))
-    },
+    usage: (query, memory) => readUsage(reader, query, memory),
     dueAccounts: (limit) => all<string>(DUE_ACCOUNTS, [limit]),
   }
-}
-
-/** A part of the groups would pass for all of them, and its sum for the total. */
-function complete(groups: readonly UsageGroup[]): readonly UsageGroup[] {
-  if (groups.length <= MAX_USAGE_GROUPS) return groups
-  const message = `The usage has more than ${MAX_USAGE_GROUPS} groups: ask for a shorter period`
-  throw new AppError('limit_exceeded', message, { limit: MAX_USAGE_GROUPS })
 }
 
 /** What an account has, by where it came from; lots of all kinds add up to the balance. */

@@ -3,12 +3,19 @@ import { decodeCursor, isSeq, type Page, pageOf } from '../../http/page.js'
 import { isoOf, msOf } from '../../http/schema.js'
 import { decodeId } from '../../ledger/ids.js'
 import type { Ledger } from '../../ledger/ledger.js'
-import type { LedgerReads, UsageGroup } from '../../ledger/reads.js'
+import type { LedgerReads } from '../../ledger/reads.js'
+import type { UsageGroup } from '../../ledger/usage.js'
+import type { CacheStore } from '../../stores/cache/store.js'
 import { mustExist } from '../accounts/must-exist.js'
 import { type Transaction, transactionOf } from '../transaction.js'
 import type { HistoryFilter, Usage, UsageFilter } from './schema.js'
+import { createUsageMemory } from './usage-memory.js'
 
-export type HistoryDeps = { readonly ledger: Ledger; readonly reads: LedgerReads }
+export type HistoryDeps = {
+  readonly ledger: Ledger
+  readonly reads: LedgerReads
+  readonly cache: CacheStore
+}
 
 export type History = {
   /**
@@ -25,7 +32,8 @@ export type History = {
   usage(accountId: string, filter: UsageFilter): Promise<Usage>
 }
 
-export function createHistory({ ledger, reads }: HistoryDeps): History {
+export function createHistory({ ledger, reads, cache }: HistoryDeps): History {
+  const memory = createUsageMemory(cache)
   return {
     async list(accountId, { cursor, limit, from, to, action = null, type = null }) {
       const rows = await reads.history({
@@ -53,7 +61,7 @@ export function createHistory({ ledger, reads }: HistoryDeps): History {
     async usage(accountId, { from, to, groupBy }) {
       const fromMs = msOf(from)
       const toMs = msOf(to)
-      const groups = await reads.usage({ accountId, fromMs, toMs, groupBy })
+      const groups = await reads.usage({ accountId, fromMs, toMs, groupBy }, memory)
       if (groups.length === 0) await mustExist(ledger, accountId)
       const named = groups.map((group) =>
         groupBy === 'action'
