@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createMemoryRateLimit } from '../../src/stores/rate-limit/memory.js'
 import { type Door, type DoorCall, openDoor } from '../helpers/limits.js'
 
 const statuses = async (door: Door, count: number, path: string, call?: DoorCall) => {
@@ -323,4 +324,16 @@ t.test('decisions are noted by policy and outcome', async (t) => {
   await door.call('/api', { as })
   await door.call('/api', { as: 'nonsense' })
   t.same(noted, ['search allowed', 'search refused', 'api allowed', 'auth allowed'])
+})
+
+t.test('a flood of identities frees nobody who goes on asking', async (t) => {
+  const clock = { ms: 0 }
+  const store = createMemoryRateLimit({ nowMs: () => clock.ms, maxKeys: 100 })
+  const door = await openDoor(t, { limits: { store } })
+  const as = door.session('ada')
+  t.equal(await passes(door, '/search', { as }), 30)
+  for (let i = 0; i < 1_000; i++) {
+    await door.call('/public', { from: `198.51.${i >> 8}.${i & 255}` })
+    if (i % 50 === 0) t.equal((await door.call('/search', { as })).status, 429)
+  }
 })
