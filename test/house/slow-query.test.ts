@@ -1,7 +1,9 @@
 import { sql } from 'drizzle-orm'
+import pino from 'pino'
 import t from 'tap'
 import type { DatabaseOptions } from '../../src/db/open.js'
 import { redactStatement } from '../../src/db/slow-query.js'
+import { openApp } from '../helpers/app.js'
 import { openFresh, type TestContext } from '../helpers/database.js'
 
 type Line = { statement: string; durationMs: number }
@@ -70,4 +72,34 @@ for (const [statement, shown] of REDACTED) {
 
 t.test('a statement of megabytes is cut', async (t) => {
   t.ok(redactStatement(`select ${'column_name, '.repeat(1_000_000)}`).length <= 1_001)
+})
+
+t.test('slow statements of the ledger are logged, and no value of theirs', async (t) => {
+  const lines: string[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) })
+  const { call, open, core, url } = await openApp(t, { log })
+  await open('account-with-a-name', 100)
+  const trigger = `
+    create function dawdle() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(0.06); return new; end $$;
+    create trigger dawdle before insert on transactions for each row execute function dawdle()`
+  await core.db.pool.query(trigger)
+  lines.length = 0
+  t.equal(
+    (await call('POST', '/v1/accounts/account-with-a-name/charges', { amount: 7 })).status,
+    201,
+  )
+  t.same(lines, [], 'below the threshold')
+  const slow = await openApp(t, { log, url, environment: { SLOW_QUERY_MS: '50' } })
+  lines.length = 0
+  t.equal(
+    (await slow.call('POST', '/v1/accounts/account-with-a-name/charges', { amount: 7 })).status,
+    201,
+  )
+  const found = lines.filter((line) => line.includes('"msg":"Slow query detected"'))
+  t.ok(
+    found.some((line) => /"statement":"select .*ledger_append/.test(line)),
+    found.join(''),
+  )
+  t.notMatch(lines.join(''), 'account-with-a-name')
 })
