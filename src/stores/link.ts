@@ -4,6 +4,7 @@ import { DeadlineError, withinDeadline } from './deadline.js'
 import type { Patience } from './patience.js'
 import { probe } from './probe.js'
 import { isAboutOneCall, NOT_YET } from './reason.js'
+import { createRecent } from './recent.js'
 import type { Script } from './script.js'
 import type { RedisTarget } from './urls.js'
 
@@ -19,6 +20,8 @@ export type LinkFigures = {
   readonly commands: number
   readonly errors: number
   readonly openings: number
+  /** Of the last minutes, 0 to 1. */
+  readonly errorRate: number
   /** Of the commands that were answered, the newest counting most; null before the first. */
   readonly latencyMs: number | null
 }
@@ -30,7 +33,7 @@ export type Link = {
   /** Why it is away; null while it is up. */
   trouble(): Error | null
   /** For requests: throws RedisAwayError; at once while it is away, else within the time limit. */
-  run<T>(act: (client: RedisClient) => Promise<T>): Promise<T>
+  run<T>(act: (client: RedisClient) => Promise<T>, commands?: number): Promise<T>
   /** Beside requests, also while it is away; throws what went wrong. */
   attempt<T>(act: (client: RedisClient) => Promise<T>, timeoutMs: number): Promise<T>
   /** Called whenever it has gone or returned; gives what ends that. */
@@ -75,6 +78,7 @@ export const openLink = (deps: LinkDeps): Link => {
     trouble: null,
     answeredAtMs: -Infinity,
   }
+  const recent = createRecent(monotonicMs)
   const breaker = createBreaker({
     monotonicMs,
     onOpen: () => tell(false),
@@ -93,10 +97,11 @@ export const openLink = (deps: LinkDeps): Link => {
     target,
     isUp: () => !breaker.isOpen(),
     trouble: () => (breaker.isOpen() ? (state.trouble ?? new Error(NOT_YET)) : null),
-    async run(act) {
+    async run(act, commands = 1) {
       if (breaker.isOpen()) throw new RedisAwayError()
       const startedMs = monotonicMs()
-      state.commands += 1
+      state.commands += commands
+      recent.note(commands, 0)
       try {
         const timeoutMs = patience.timeoutMs()
         const result = await withinDeadline(act(client), timeoutMs, () => {
@@ -109,6 +114,7 @@ export const openLink = (deps: LinkDeps): Link => {
         return result
       } catch (error) {
         state.errors += 1
+        recent.note(0, 1)
         if (error instanceof DeadlineError) patience.noteTimeout()
         if (error instanceof Error && !isAboutOneCall(error)) fail(error)
         throw new RedisAwayError(error)
@@ -120,6 +126,7 @@ export const openLink = (deps: LinkDeps): Link => {
       commands: state.commands,
       errors: state.errors,
       openings: breaker.openings(),
+      errorRate: recent.errorRate(),
       latencyMs: state.latencyMs,
     }),
     close() {

@@ -4,9 +4,12 @@ import { createConnection, createServer, type Socket } from 'node:net'
  * - pass: as a wire does.
  * - hole: takes everything and gives nothing on, both ways; new connections hang.
  * - mute: what the client sends arrives, what is answered does not.
+ * - late: what is answered arrives half a second later.
  * - cut: new connections are refused at once.
  */
-export type WireMode = 'pass' | 'hole' | 'mute' | 'cut'
+export type WireMode = 'pass' | 'hole' | 'mute' | 'late' | 'cut'
+
+const LATE_MS = 500
 
 export type Wire = {
   readonly port: number
@@ -27,10 +30,11 @@ export async function createProxy(targetPort: number): Promise<Wire> {
     pairs.add(pair)
     if (mode === 'cut') client.resetAndDestroy()
     client.on('data', (data) => {
-      if (mode === 'pass' || mode === 'mute') upstream.write(data)
+      if (mode !== 'hole') upstream.write(data)
     })
     upstream.on('data', (data) => {
       if (mode === 'pass') client.write(data)
+      if (mode === 'late') setTimeout(() => client.write(data), LATE_MS)
     })
     for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
       from.on('error', () => {})

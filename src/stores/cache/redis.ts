@@ -17,7 +17,7 @@ export const createRedisCache = ({ link, keyPrefix }: RedisCacheDeps): CacheStor
   return {
     async getMany(keys) {
       if (keys.length === 0) return []
-      return link.run((client) => getAll(client, keys.map(nameOf)))
+      return link.run((client) => getAll(client, keys.map(nameOf)), keys.length)
     },
     async setMany(entries) {
       if (entries.length === 0) return
