@@ -39,10 +39,10 @@ export function createGuestUpkeep(
     try {
       const againMs = await tendOne(deps, guest)
       if (againMs === null) return true
-      await guests.postpone(guest.accountId, now() + againMs)
+      await guests.postpone(guest, now() + againMs)
     } catch (error) {
       onFault(error, guest.accountId)
-      await guests.postpone(guest.accountId, now() + FAILED_AGAIN_MS)
+      await guests.postpone(guest, now() + FAILED_AGAIN_MS)
     }
     return false
   }

@@ -20,7 +20,8 @@ export type Guests = {
   convert(accountId: string, to: string, checkAtMs: number): Promise<boolean>
   /** Those to be looked at by now, longest due first. */
   due(limit: number): Promise<readonly Guest[]>
-  postpone(accountId: string, checkAtMs: number): Promise<void>
+  /** Unless somebody has decided otherwise about it meanwhile. */
+  postpone(guest: Guest, checkAtMs: number): Promise<void>
   remove(accountId: string): Promise<void>
 }
 
@@ -60,11 +61,13 @@ export function createGuests({ orm, now }: GuestsDeps): Guests {
         .orderBy(asc(table.checkAt))
         .limit(limit),
 
-    async postpone(accountId, checkAtMs) {
+    async postpone({ accountId, convertedTo }, checkAtMs) {
+      const isSame =
+        convertedTo === null ? isNull(table.convertedTo) : eq(table.convertedTo, convertedTo)
       await orm
         .update(table)
         .set({ checkAt: new Date(checkAtMs) })
-        .where(eq(table.accountId, accountId))
+        .where(and(eq(table.accountId, accountId), isSame))
     },
 
     async remove(accountId) {

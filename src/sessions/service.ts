@@ -71,7 +71,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         throw new AppError('account_closed', 'The account is closed')
       }
       // the job that closes guests' accounts leaves it alone while this session can last
-      if (guest !== null) await guests.postpone(accountId, now() + times.maxMs)
+      if (guest !== null) await guests.postpone(guest, now() + times.maxMs)
       return begin(accountId, guest !== null)
     },
 
