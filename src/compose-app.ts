@@ -12,11 +12,11 @@ import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
 import { composeReconcile } from './compose-reconcile.js'
 import { composeRevocations, composeSessions } from './compose-sessions.js'
-import { composeStores } from './compose-stores.js'
+import { type ComposedStores, composeStores, storeCollectors } from './compose-stores.js'
 import { type Credits, type CreditsDeps, createCredits } from './credits/credits.js'
 import { createCatalogue } from './credits/prices/catalogue.js'
 import { createPriceStore } from './credits/prices/store.js'
-import { createHealth, type Health } from './health/service.js'
+import { type Check, createHealth, type Health } from './health/service.js'
 import { type Authenticator, createAuthenticator } from './http/auth.js'
 import { createIdempotencyRecords, type IdempotencyRecords } from './http/idempotency.js'
 import type { Metrics } from './http/metrics.js'
@@ -25,6 +25,7 @@ import type { RateLimitDeps } from './http/rate-limits.js'
 import type { App } from './http/route.js'
 import { canonicalJson, digestOf } from './ledger/ids.js'
 import { createLimits } from './limits/service.js'
+import { distinct } from './stores/redis-health.js'
 import type { Stores } from './stores/stores.js'
 
 export type AppOptions = {
@@ -47,15 +48,11 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   const audit = composeAudit(core)
   const stores = await composeStores({ ...core, revocations: composeRevocations(core) })
   const sessions = composeSessions(core, stores.session)
-  const authenticator = createAuthenticator({
-    findKey: (digest) => findKey(core.db.readOrm, digest),
-    touchSession: stores.session.touch,
-    configuredKey: config.apiKey,
-    now,
-  })
+  const authenticator = composeAuthenticator(core, stores)
   const records = composeRecords(core)
   const digest = (...values: readonly unknown[]) => digestOf(...values.map(canonicalJson))
   const reconcile = composeReconcile(core, metrics)
+  metrics.collect(storeCollectors(stores))
   composeAlerts(core, metrics)
   addJobs(core, records)
   const app = await buildApp({
@@ -78,7 +75,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
     }),
     sessions,
     admin: { ...composeAdmin(core, authenticator, audit), reconcile },
-    health: composeHealth(core, options),
+    health: composeHealth(core, stores, options),
     limits: createLimits({ store: stores.rateLimit, policies: config.limits.policies, now }),
   })
   const close = async () => {
@@ -95,6 +92,14 @@ const composeLimits = ({ config }: Core, stores: Stores, metrics: Metrics): Rate
   note: metrics.noteLimit,
   nowMs: () => performance.now(),
 })
+
+const composeAuthenticator = ({ db, config, now }: Core, { session }: Stores): Authenticator =>
+  createAuthenticator({
+    findKey: (digest) => findKey(db.readOrm, digest),
+    touchSession: session.touch,
+    configuredKey: config.apiKey,
+    now,
+  })
 
 const composeRecords = ({ db, config, now, newId }: Core): IdempotencyRecords =>
   createIdempotencyRecords({
@@ -149,13 +154,30 @@ const composeAdmin = (
   audit: createAuditReader({ orm: core.db.readOrm, now: core.now, flush: audit.flush }),
 })
 
-const composeHealth = (core: Core, { version, isStopping }: AppOptions): Health =>
+const composeHealth = (
+  core: Core,
+  { reports, links }: ComposedStores,
+  { version, isStopping }: AppOptions,
+): Health =>
   createHealth({
-    checks: [{ name: 'database', isVital: true, probe: () => core.db.pool.query('select 1') }],
+    checks: [
+      { name: 'database', isVital: true, probe: () => core.db.pool.query('select 1') },
+      ...(distinct(links).length === 0 ? [] : [redisCheck(reports)]),
+    ],
+    redis: reports,
     version,
     isStopping,
     monotonicMs: () => performance.now(),
   })
+
+const redisCheck = ({ checkHealth }: ComposedStores['reports']): Check => ({
+  name: 'redis',
+  isVital: false,
+  async probe() {
+    const { connected } = await checkHealth()
+    if (!connected) throw new Error('Redis is away')
+  },
+})
 
 const addJobs = ({ jobs, log, now, db, config }: Core, records: IdempotencyRecords): void => {
   const deleteOldEntries = createAuditRetention({
