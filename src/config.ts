@@ -64,6 +64,8 @@ export type Config = {
       readonly errorPercent: number
       readonly pendingSeconds: number
       readonly databaseSeconds: number
+      readonly fallbackSeconds: number
+      readonly redisMemoryPercent: number
     }
   }
   /** The settings as given or defaulted, by the names of their variables. */
@@ -159,6 +161,8 @@ const alertsOf = (settings: Settings): Config['alerts'] => ({
     errorPercent: settings.ALERT_ERROR_PERCENT,
     pendingSeconds: settings.ALERT_PENDING_SECONDS,
     databaseSeconds: settings.ALERT_DATABASE_SECONDS,
+    fallbackSeconds: settings.ALERT_FALLBACK_SECONDS,
+    redisMemoryPercent: settings.ALERT_REDIS_MEMORY_PERCENT,
   },
 })
 

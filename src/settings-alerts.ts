@@ -29,7 +29,7 @@ export const ALERT_SETTINGS = {
   ),
   ALERT_ERROR_PERCENT: setting(
     decimal(0, 100).default(1),
-    'Alert when more than this share of the API calls of five minutes failed',
+    'Alert when more than this share of the API calls, or Redis commands, of five minutes failed',
   ),
   ALERT_PENDING_SECONDS: setting(
     whole(1, 24 * HOUR_SECONDS).default(300),
@@ -38,5 +38,13 @@ export const ALERT_SETTINGS = {
   ALERT_DATABASE_SECONDS: setting(
     whole(0, HOUR_SECONDS).default(30),
     'Alert when the database has been away for this long',
+  ),
+  ALERT_FALLBACK_SECONDS: setting(
+    whole(0, HOUR_SECONDS).default(60),
+    'Alert when an instance has done without its Redis for this long',
+  ),
+  ALERT_REDIS_MEMORY_PERCENT: setting(
+    decimal(0, 100).default(80),
+    'Alert when Redis uses more than this share of its memory',
   ),
 } as const

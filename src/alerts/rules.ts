@@ -6,6 +6,8 @@ export type Thresholds = {
   readonly errorPercent: number
   readonly pendingSeconds: number
   readonly databaseSeconds: number
+  readonly fallbackSeconds: number
+  readonly redisMemoryPercent: number
 }
 
 export const DEFAULT_THRESHOLDS: Thresholds = {
@@ -15,6 +17,8 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
   errorPercent: 1,
   pendingSeconds: 300,
   databaseSeconds: 30,
+  fallbackSeconds: 60,
+  redisMemoryPercent: 80,
 }
 
 /**
@@ -45,6 +49,7 @@ export const rulesOf = (thresholds: Thresholds): readonly Rule[] => [
   ...moneyRules(thresholds),
   ...apiRules(thresholds),
   ...upkeepRules(thresholds),
+  ...redisRules(thresholds),
 ]
 
 const moneyRules = ({ balanceMismatches, failurePercent }: Thresholds): readonly Rule[] => [
@@ -114,6 +119,32 @@ const upkeepRules = ({ pendingSeconds, databaseSeconds }: Thresholds): readonly 
     threshold: 0,
     forMs: 15 * MINUTE_MS,
     summary: 'A scheduled job fails again and again',
+  },
+]
+
+/** Of a service without Redis there is nothing to read, and so nothing fires. */
+const redisRules = (thresholds: Thresholds): readonly Rule[] => [
+  {
+    ...COMMON,
+    name: 'redis_fallback',
+    metric: 'creditd_store_fallback',
+    threshold: 0,
+    forMs: thresholds.fallbackSeconds * 1000,
+    summary: 'An instance does without Redis: its limits, sessions and cache are its own',
+  },
+  {
+    ...COMMON,
+    name: 'redis_memory',
+    metric: 'creditd_redis_memory_ratio',
+    threshold: thresholds.redisMemoryPercent / 100,
+    summary: 'Redis has used most of its memory',
+  },
+  {
+    ...COMMON,
+    name: 'redis_errors',
+    metric: 'creditd_redis_error_ratio',
+    threshold: thresholds.errorPercent / 100,
+    summary: 'Commands to Redis fail, or have no answer in time',
   },
 ]
 

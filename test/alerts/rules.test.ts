@@ -15,6 +15,7 @@ import { advance, QUIET } from '../../src/alerts/state.js'
 import { loadConfig } from '../../src/config.js'
 import { openApp } from '../helpers/app.js'
 import { ROOT } from '../helpers/cluster.js'
+import { startRedis } from '../helpers/redis.js'
 
 const RULES = rulesOf(DEFAULT_THRESHOLDS)
 
@@ -60,10 +61,13 @@ t.test('what is asked for of the rules is in the file', async (t) => {
   })
   t.match(named('api_latency'), { expr: 'max(api_response_time) > 0.1' })
   t.match(named('api_error_rate'), { expr: 'max(api_error_rate) > 0.01' })
+  t.match(named('redis_memory'), { expr: 'max(creditd_redis_memory_ratio) > 0.8' })
+  t.match(named('redis_fallback'), { expr: 'max(creditd_store_fallback) > 0', for: '60s' })
 })
 
 t.test('every rule is about a gauge that /metrics really has', async (t) => {
-  const { call } = await openApp(t)
+  const { url: REDIS_URL } = await startRedis(t)
+  const { call } = await openApp(t, { environment: { REDIS_URL } })
   const { body } = await call('GET', '/metrics')
   for (const { name, metric } of RULES) {
     t.match(body, new RegExp(`^# TYPE ${metric} gauge$`, 'm'), name)
