@@ -7,7 +7,7 @@ type Operation = { readonly method: string; readonly template: string; readonly 
 
 /** DESIGN's table of who may what, for keys, by the first rule that matches. */
 const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])[] = [
-  [/^GET \/(health.*|openapi\.json|openapi\.yaml)$/, 'public'],
+  [/^GET \/((api\/)?health.*|openapi\.json|openapi\.yaml)$/, 'public'],
   [/^POST \/v1\/sessions\/guest$/, 'public'],
   [/^(GET|DELETE) \/v1\/sessions\/current$/, 'nobody'],
   [/^\w+ \/v1\/sessions(\/current\/convert)?$/, ['sessions:write']],
