@@ -7,6 +7,7 @@ import { openApp } from '../helpers/app.js'
 import { ROOT } from '../helpers/cluster.js'
 import type { TestContext } from '../helpers/database.js'
 import { closedPort } from '../helpers/fake-postgres.js'
+import { startRedis } from '../helpers/redis.js'
 import { temporaryDirectory } from '../helpers/server.js'
 import { openReceiver } from './kit.js'
 
@@ -66,6 +67,26 @@ t.test('books that do not agree are told by two running instances once', async (
   t.equal(receiver.taken.length, 1, 'and one of them has told it')
   t.notMatch(lines.join(''), 'secret-path')
   t.equal(lines.filter((line) => /alert: The last reconciliation/.test(line)).length, 1)
+})
+
+t.test('a Redis that dies is told', async (t) => {
+  const receiver = await openReceiver(t)
+  const redis = await startRedis(t)
+  const environment = {
+    ALERT_WEBHOOK_URL: receiver.url,
+    ALERT_FALLBACK_SECONDS: '0',
+    REDIS_URL: redis.url,
+  }
+  const { core, call } = await openApp(t, { environment })
+  await redis.kill()
+  // whatever asks Redis first finds that it is away
+  await call('GET', '/v1/rate-limits', undefined, { key: 'ck_test_nobody' })
+  await core.jobs.start()
+  await receiver.waitFor(1)
+  t.match(receiver.taken[0], {
+    notice: { name: 'redis_fallback', status: 'firing', action: 'email_team', value: 1 },
+  })
+  t.notMatch(JSON.stringify(receiver.taken), redis.url)
 })
 
 t.test('alerts:check fails in a line when the database is away', async (t) => {
