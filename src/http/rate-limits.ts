@@ -103,11 +103,12 @@ function countsOfFailed(
   request: FastifyRequest,
   policy: PolicyName,
 ): readonly Counted[] {
-  if (hasCode(error, 'unauthenticated') && request.headers.authorization !== undefined) {
-    return policy === 'webhook' ? [] : [countOfFailure(deps, request)]
+  const isWebhook = policy === 'webhook'
+  if (!isWebhook && hasCode(error, 'unauthenticated') && request.headers.authorization) {
+    return [countOfFailure(deps, request)]
   }
   if (request.counted !== null) return []
-  if (policy === 'webhook') return isUnverified(error) ? [countOfWebhook(deps, request)] : []
+  if (isWebhook) return isUnverified(error) ? [countOfWebhook(deps, request)] : []
   // what a purchase is for is not known before its body has been read
   return policy === 'payment'
     ? []
@@ -203,19 +204,15 @@ async function callerOf(request: FastifyRequest, authenticator: Authenticator): 
  * may have the last word on the config of its routes.
  */
 function attach(app: App, enforce: Enforce): void {
-  const ours = new WeakSet<object>()
   app.addHook('onRoute', (route) => {
     const stage = route.config?.limit === 'payment' ? 'preHandler' : 'onRequest'
-    const before = [route[stage] ?? []].flat() as object[]
-    // the HEAD route that comes with a GET route has its hooks already
-    if (before.some((hook) => ours.has(hook))) return
+    const before = [route[stage] ?? []].flat()
     let policy: PolicyName | null | undefined
     const hook = (request: FastifyRequest, reply: FastifyReply, done: (e?: Error) => void) => {
       if (policy === undefined) policy = policyOf(route.config)
       if (policy === null) return done()
       enforce(policy, request, reply, done)
     }
-    ours.add(hook)
     route[stage] = [...before, hook] as never
   })
 }

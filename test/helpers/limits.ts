@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import pino from 'pino'
 import { z } from 'zod'
 import { loadConfig } from '../../src/config.js'
+import { AppError } from '../../src/errors.js'
 import type { Scope } from '../../src/http/actor.js'
 import { createAuthenticator, keyHash } from '../../src/http/auth.js'
 import { createMetrics } from '../../src/http/metrics.js'
@@ -11,6 +12,7 @@ import { createHttpServer } from '../../src/http/server.js'
 import { newSessionToken } from '../../src/http/session-token.js'
 import { createMemoryRateLimit } from '../../src/stores/rate-limit/memory.js'
 import type { Limit } from '../../src/stores/rate-limit/store.js'
+import { SessionsAwayError } from '../../src/stores/session/store.js'
 import type { TestContext } from './database.js'
 
 /** The rate limits of one process as they are by default; time stands still unless it is moved. */
@@ -29,6 +31,8 @@ export type Door = {
   readonly clock: { ms: number }
   /** How often a key or a session was looked up. */
   lookUps(): number
+  /** From now on nobody can tell whose sessions there are. */
+  loseSessions(): void
   /** Makes an API key with these rights. */
   key(id: string, options?: { scopes?: Scope[]; limit?: Limit | null }): string
   session(accountId: string, isGuest?: boolean): string
@@ -67,6 +71,7 @@ export const openDoor = async (
   const sessions = new Map<string, { accountId: string; isGuest: boolean }>()
   let lookUps = 0
   let made = 0
+  let isAway = false
   const app = await createHttpServer({
     logger: pino({ level: 'silent' }),
     authenticator: createAuthenticator({
@@ -77,6 +82,7 @@ export const openDoor = async (
       },
       touchSession: async ({ digest }) => {
         lookUps += 1
+        if (isAway) throw new SessionsAwayError()
         const found = sessions.get(digest)
         const life = { createdAtMs: 0, idleMs: 1_000, endsAtMs: 1e15, expiresAtMs: 1e15 }
         return found ? { ...found, ...life } : null
@@ -99,6 +105,9 @@ export const openDoor = async (
     app,
     clock,
     lookUps: () => lookUps,
+    loseSessions: () => {
+      isAway = true
+    },
     key(id, { scopes = ['admin'] as Scope[], limit = null } = {}) {
       const key = `ck_test_${createHash('sha256').update(id).digest('base64url').slice(0, 43)}`
       keys.set(keyHash(key), { id, scopes, limit })
@@ -143,6 +152,8 @@ const addRoutes = (app: App): void => {
     const config = { access: 'public', limit: 'webhook', audit } as const
     app.post(`/webhooks/${provider}`, { config }, async ({ headers }) => {
       if (headers.signature === 'right') return { ok: true }
+      if (headers.signature === 'known') throw new AppError('hold_not_active', 'It is over')
+      if (headers.signature === 'foreign') throw new AppError('unauthenticated', 'Who is it?')
       if (headers.signature === 'late') throw new Error('the database is away')
       throw Object.assign(new Error('the signature is wrong'), { statusCode: 400 })
     })

@@ -180,6 +180,14 @@ t.test('a call on behalf of a user is held to the limits of that user', async (t
   const headers = { 'on-behalf-of': 'ada' }
   t.match(await door.call('/api', { as: door.session('eve'), headers }), { status: 403 })
   t.match(await door.call('/public', { headers }), { status: 401 })
+  const wide = door.key('wide', { limit: { max: 50, windowMs: 10_000 } })
+  const both = await door.call('/search', { as: wide, headers: { 'on-behalf-of': 'flo' } })
+  t.match(both.headers, {
+    ratelimit: '"key";r=49;t=10, "search";r=29;t=60',
+    'x-ratelimit-limit': '30',
+    'x-ratelimit-remaining': '29',
+    'x-ratelimit-reset': '60',
+  })
   const trial = door.key('trial', { limit: { max: 2, windowMs: 10_000 } })
   const calls = { as: trial, headers: { 'on-behalf-of': 'dee' } }
   t.same(await statuses(door, 3, '/api', calls), [200, 200, 429], 'nobody evades a limit by it')
@@ -211,6 +219,11 @@ t.test('a key that has just failed is not looked up again each time', async (t) 
   door.clock.ms += 5_000
   await statuses(door, 50, '/api', { as: bad })
   t.equal(door.lookUps(), 2, 'a key may have been made meanwhile')
+  door.clock.ms += 4_000
+  await door.call('/api', { as: bad })
+  door.clock.ms += 1_000
+  await door.call('/api', { as: bad })
+  t.equal(door.lookUps(), 3, 'also for who never stops asking')
   t.equal((await door.call('/public', { as: bad })).status, 200, 'what is public asks for none')
 })
 
@@ -220,6 +233,23 @@ t.test('callers without a credential are counted by address on every route', asy
   t.same(new Set(seen.slice(0, 100)), new Set([401]))
   t.equal(seen.at(-1), 429)
   t.equal((await door.call('/api', { from: '192.0.2.2' })).status, 401)
+})
+
+t.test('to begin a session counts by address, whoever does', async (t) => {
+  const door = await openDoor(t)
+  const call = (user: string) => ({ method: 'POST', as: door.session(user) }) as const
+  t.equal(await passes(door, '/guest', call('ada')), 5)
+  t.equal((await door.call('/guest', call('bob'))).status, 429)
+  t.equal((await door.call('/guest', { ...call('bob'), from: '192.0.2.2' })).status, 200)
+})
+
+t.test('an outage of the sessions counts against nobody', async (t) => {
+  const door = await openDoor(t)
+  const as = door.session('ada')
+  door.loseSessions()
+  const refused = await door.call('/api', { as })
+  t.match(refused, { status: 503, body: { code: 'sessions_unavailable' } })
+  t.equal(refused.headers.ratelimit, undefined)
 })
 
 t.test('a forwarded address counts only behind a proxy that is configured', async (t) => {
@@ -234,6 +264,9 @@ t.test('a forwarded address counts only behind a proxy that is configured', asyn
   t.equal(await passes(behind, '/public', one), 100)
   const claim = { headers: { 'x-forwarded-for': '198.51.100.1, 203.0.113.250' } }
   t.equal((await behind.call('/public', claim)).status, 429, 'what the client says before it')
+  const odd = (i: number) => ({ headers: { 'x-forwarded-for': `nobody-${i}` } })
+  for (let i = 0; i < 100; i++) await behind.call('/public', odd(i))
+  t.equal((await behind.call('/public', odd(100))).status, 429, 'what is no address is the proxy')
   const other = { ...one, from: '192.0.2.9' }
   for (let i = 0; i < 100; i++) await behind.call('/public', { ...forged(i), from: '192.0.2.9' })
   t.equal((await behind.call('/public', other)).status, 429, 'who is no proxy counts as itself')
@@ -264,10 +297,16 @@ t.test('a webhook whose signature is right is never turned away', async (t) => {
   t.equal((await door.call(path, right)).status, 200, 'from the same address')
   t.equal((await door.call('/webhooks/creem', wrong)).status, 400, 'another provider')
   t.equal((await door.call(path, { ...wrong, from: '192.0.2.2' })).status, 400, 'another source')
+  door.clock.ms += 1_000
   const late = { method: 'POST', headers: { signature: 'late' } } as const
   t.equal((await door.call(path, late)).status, 500, 'our own fault is not counted')
-  door.clock.ms += 1_000
+  const known = { method: 'POST', headers: { signature: 'known' } } as const
+  t.equal((await door.call(path, known)).status, 409, 'nor what was verified and came too late')
   t.equal(await passes(door, path, wrong), 10)
+
+  const foreign = { method: 'POST', as: 'me', headers: { signature: 'foreign' } } as const
+  const stranger = await door.call('/webhooks/creem', { ...foreign, from: '192.0.2.3' })
+  t.match(stranger, { status: 401, headers: { ratelimit: '"webhook";r=9;t=1' } })
 
   const strict = await openDoor(t, { environment: { RATE_LIMIT_WEBHOOK_VERIFIED: 'true' } })
   t.equal(await passes(strict, path, right), 10)
