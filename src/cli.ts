@@ -4,6 +4,7 @@ import { defineCommand, runMain } from 'citty'
 import { alertsCommand } from './cli/alerts.js'
 import { command, json, show, yes } from './cli/command.js'
 import { keysCommand } from './cli/keys.js'
+import { redisCheckCommand, redisHealthCommand, redisKeysCommand } from './cli/redis.js'
 import { withDatabase, withLedger } from './compose-command.js'
 import { describeConfig } from './config.js'
 import { migrateDown, migrateUp, migrationStatus } from './db/migrate.js'
@@ -161,6 +162,9 @@ const main = defineCommand({
     'alerts:check': alertsCommand,
     'grant-existing': grantExistingCommand,
     keys: keysCommand,
+    'redis:check': redisCheckCommand,
+    'redis:health': redisHealthCommand,
+    'redis:keys': redisKeysCommand,
   },
 })
 

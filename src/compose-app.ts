@@ -78,12 +78,13 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
     health: composeHealth(core, stores, options),
     limits: createLimits({ store: stores.rateLimit, policies: config.limits.policies, now }),
   })
-  const close = async () => {
-    await app.close()
-    await audit.close()
-    await stores.close()
-  }
-  return { app, close }
+  return { app, close: closeOf(app, audit, stores) }
+}
+
+const closeOf = (app: App, audit: AuditWriter, stores: ComposedStores) => async () => {
+  await app.close()
+  await audit.close()
+  await stores.close()
 }
 
 const composeLimits = ({ config }: Core, stores: Stores, metrics: Metrics): RateLimitDeps => ({

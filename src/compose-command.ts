@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
@@ -8,6 +9,9 @@ import type { Database } from './db/open.js'
 import { DatabaseSetupError } from './db/setup-error.js'
 import type { Ledger } from './ledger/ledger.js'
 import { createLog } from './log.js'
+import type { InspectDeps } from './stores/inspect.js'
+import { openLinks } from './stores/open.js'
+import { createRedisReports, type RedisReports } from './stores/redis-health.js'
 
 /** Runs with the database, which the command alone may make when there is none yet. */
 export const withDatabase = async <T>(
@@ -53,3 +57,31 @@ export const withLedger = <T>(
       await ledger.close()
     }
   })
+
+/** A command waits longer than the service does for a Redis that is slow to answer. */
+const REDIS_TIMEOUT_MS = 500
+const REDIS_SETTLE_MS = 2_000
+
+export type StoresOfCommand = { readonly inspection: InspectDeps; readonly reports: RedisReports }
+
+/** Runs with the connections to Redis, whether they are well or not. */
+export const withStores = async <T>(
+  config: Config,
+  act: (stores: StoresOfCommand) => Promise<T>,
+): Promise<T> => {
+  const monotonicMs = () => performance.now()
+  const { links, settle, close } = openLinks({
+    ...config.redis,
+    monotonicMs,
+    timeoutMs: REDIS_TIMEOUT_MS,
+    log: { info() {}, warn() {} },
+  })
+  try {
+    await settle(REDIS_SETTLE_MS)
+    const inspection = { links, keyPrefix: config.redis.keyPrefix, monotonicMs, newId: randomUUID }
+    const reports = createRedisReports({ ...config.redis, links, nowMs: Date.now, monotonicMs })
+    return await act({ inspection, reports })
+  } finally {
+    close()
+  }
+}

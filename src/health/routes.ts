@@ -19,6 +19,13 @@ export const healthRoutes: FastifyPluginAsyncZod<{ health: Health }> = async (ap
       .header('retry-after', '1')
       .send({ ...readiness, status })
   })
+
+  for (const [path, route] of REDIS_PATHS) {
+    app.get(path, route, async (_request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return health.redis()
+    })
+  }
 }
 
 const getHealth = contract({
@@ -43,3 +50,23 @@ const getReadiness = contract({
     response: { 200: schema.ready, 503: schema.notReady },
   },
 })
+
+const describeRedis = (operationId: string, summary: string) =>
+  contract({
+    config: { access: 'public' },
+    schema: {
+      operationId,
+      tags,
+      summary,
+      description:
+        'Answers within two seconds. The service goes on without Redis: limits are counted by each ' +
+        'process, sessions live where they were made, and nothing but catalogues is cached. ' +
+        '`degraded` says so; it is 200 all the same.',
+      response: { 200: schema.redis },
+    },
+  })
+
+const REDIS_PATHS = [
+  ['/health/redis', describeRedis('getRedisHealth', 'How Redis is')],
+  ['/api/health/redis', describeRedis('getRedisHealthAlias', 'How Redis is, the same')],
+] as const

@@ -30,3 +30,51 @@ export const notReady = readinessOf(['unavailable', 'stopping']).meta({
     },
   ],
 })
+
+const role = z.object({
+  configured: z.boolean(),
+  connected: z.boolean(),
+  variable: z.string().nullable().meta({ description: 'The setting that says where it is.' }),
+  latencyMs: z.number().nullable(),
+  reason: z.string().nullable().meta({ description: 'Why it is of no use for now.' }),
+})
+
+const NO_ROLE = {
+  configured: false,
+  connected: false,
+  variable: null,
+  latencyMs: null,
+  reason: null,
+}
+
+export const redis = z
+  .object({
+    status: z.enum(['ok', 'degraded', 'not_configured']),
+    configured: z.boolean(),
+    connected: z.boolean().meta({ description: 'Whether all that is configured answers.' }),
+    roles: z.object({ main: role, cache: role, session: role }),
+    memory: z
+      .object({ usedBytes: z.number(), maxBytes: z.number().nullable() })
+      .nullable()
+      .meta({ description: 'Of all servers together; `maxBytes` null: no limit.' }),
+    hits: z.number().nullable(),
+    misses: z.number().nullable(),
+    evictions: z.number().nullable(),
+    errorRate: z.number().meta({ description: "Of this process's last minutes, 0 to 1." }),
+  })
+  .meta({
+    id: 'RedisHealth',
+    examples: [
+      {
+        status: 'not_configured',
+        configured: false,
+        connected: false,
+        roles: { main: NO_ROLE, cache: NO_ROLE, session: NO_ROLE },
+        memory: null,
+        hits: null,
+        misses: null,
+        evictions: null,
+        errorRate: 0,
+      },
+    ],
+  })

@@ -1,3 +1,5 @@
+import type { RedisHealth, RedisReports } from '../stores/redis-health.js'
+
 /** Whoever asks how we are is answered within this time, whatever hangs. */
 const DEADLINE_MS = 2_000
 
@@ -10,6 +12,7 @@ export type Check = {
 }
 
 export type HealthDeps = {
+  readonly redis: RedisReports
   readonly checks: readonly Check[]
   readonly version: string
   /** Whether the service has been told to stop: then it takes no new work. */
@@ -30,9 +33,12 @@ export type Health = {
   live(): { readonly status: 'ok'; readonly version: string }
   /** Whether work can be taken; asks everything it depends on, for at most 2 s. */
   ready(): Promise<Readiness>
+  /** How Redis is; answers within 2 s. */
+  redis(): Promise<RedisHealth>
 }
 
-export function createHealth({ checks, version, isStopping, monotonicMs }: HealthDeps): Health {
+export function createHealth(deps: HealthDeps): Health {
+  const { checks, redis, version, isStopping, monotonicMs } = deps
   async function run({ probe }: Check): Promise<CheckResult> {
     const startedMs = monotonicMs()
     const isWell = await withinDeadline(probe)
@@ -42,6 +48,7 @@ export function createHealth({ checks, version, isStopping, monotonicMs }: Healt
 
   return {
     live: () => ({ status: 'ok', version }),
+    redis: redis.checkHealth,
     async ready() {
       if (isStopping()) return { status: 'stopping', version, checks: {} }
       const results = await Promise.all(

@@ -19,7 +19,7 @@ import { CREATE, READ, REVOKE, REVOKE_ALL } from './session/scripts.js'
 import { createSessionMirror, createSharedSessions } from './session/shared.js'
 import type { SessionStore } from './session/store.js'
 import type { Stores } from './stores.js'
-import { REDIS_ROLES, type RedisRole, type RedisTarget, type RedisTargets } from './urls.js'
+import type { RedisRole, RedisTargets } from './urls.js'
 
 export type StoreClocks = {
   /** The time of day that sessions are kept by, in ms: the same for all processes. */
@@ -62,8 +62,9 @@ export const openMemoryStores = ({ nowMs, monotonicMs }: StoreClocks): Stores =>
 
 /** The stores over Redis where there is one; never throws, and never waits for it. */
 export const openStores = (deps: OpenStoresDeps): OpenStores => {
-  const { keyPrefix, nowMs, monotonicMs, log } = deps
-  const links = openLinks(deps)
+  const { keyPrefix, nowMs, monotonicMs } = deps
+  const connections = openLinks(deps)
+  const { links } = connections
   const memory = openMemoryStores(deps)
   const own = createMemoryRateLimit({ nowMs: () => Math.floor(monotonicMs()) })
   const { main, cache, session } = links
@@ -92,10 +93,10 @@ export const openStores = (deps: OpenStoresDeps): OpenStores => {
         })
       : memory.counters,
     isSessionReady: () => sessions?.isReady() ?? true,
-    settle: (timeoutMs) => settle(links, timeoutMs, log),
+    settle: connections.settle,
     async close() {
       sessions?.stop()
-      for (const link of new Set(Object.values(links))) link?.close()
+      connections.close()
     },
   }
 }
@@ -110,20 +111,43 @@ const openSessions = (
   return { store: createSharedSessions({ ...shared, isReady: keeper.isReady }), ...keeper }
 }
 
-const openLinks = (deps: OpenStoresDeps): Links => {
-  const { targets, keyPrefix, monotonicMs, timeoutMs } = deps
+export type OpenLinks = {
+  readonly links: Links
+  settle(timeoutMs: number): Promise<void>
+  close(): void
+}
+
+export type OpenLinksDeps = Pick<
+  OpenStoresDeps,
+  'targets' | 'keyPrefix' | 'timeoutMs' | 'monotonicMs' | 'log'
+>
+
+/** The connections alone; never throws, and never waits for a Redis. */
+export const openLinks = (deps: OpenLinksDeps): OpenLinks => {
+  const { targets, keyPrefix, monotonicMs, timeoutMs, log } = deps
   const patience = createPatience(timeoutMs, { monotonicMs })
   const scripts = [TAKE, CREATE, READ, REVOKE, REVOKE_ALL]
-  const open = new Map<RedisTarget, Link>()
+  const open = new Map<string, Link>()
   const linkOf = (role: RedisRole): Link | null => {
     const target = targets[role]
     if (target === null) return null
-    const link = open.get(target) ?? openLink({ target, keyPrefix, scripts, patience, monotonicMs })
-    if (!open.has(target)) tellChanges(link, deps.log)
-    open.set(target, link)
+    const name = JSON.stringify({ ...target, variable: '' })
+    let link = open.get(name)
+    if (link === undefined) {
+      link = openLink({ target, keyPrefix, scripts, patience, monotonicMs })
+      tellChanges(link, log)
+      open.set(name, link)
+    }
     return link
   }
-  return { main: linkOf('main'), cache: linkOf('cache'), session: linkOf('session') }
+  const links = { main: linkOf('main'), cache: linkOf('cache'), session: linkOf('session') }
+  return {
+    links,
+    settle: (timeoutMs) => settle([...open.values()], timeoutMs, log),
+    close() {
+      for (const link of open.values()) link.close()
+    },
+  }
 }
 
 const tellChanges = (link: Link, log: StoresLog): void =>
@@ -143,8 +167,7 @@ const tellAway = (link: Link, log: StoresLog): void => {
 
 const POLL_MS = 5
 
-const settle = async (links: Links, timeoutMs: number, log: StoresLog): Promise<void> => {
-  const all = [...new Set(REDIS_ROLES.flatMap((role) => links[role] ?? []))]
+const settle = async (all: readonly Link[], timeoutMs: number, log: StoresLog): Promise<void> => {
   for (let waitedMs = 0; waitedMs < timeoutMs; waitedMs += POLL_MS) {
     if (all.every((link) => link.isUp())) return
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))

@@ -75,8 +75,8 @@ export const createRedisReports = (deps: RedisReportsDeps): RedisReports => {
     },
     async getMetrics() {
       const used = await Promise.all(distinct(links).map((link) => usageOf(link, deps)))
-      const sum = (valueOf: (one: CommandCount & { usedBytes: number }) => number) =>
-        used.reduce((total, one) => total + valueOf(one), 0)
+      const sum = (figureOf: (one: CommandCount & { usedBytes: number }) => number) =>
+        used.reduce((total, one) => total + figureOf(one), 0)
       const [thisMonth, usedBytes] = [sum((one) => one.thisMonth), sum((one) => one.usedBytes)]
       return {
         commandsToday: sum(({ today }) => today),
@@ -114,8 +114,8 @@ const lookAt = async (links: Links, monotonicMs: () => number): Promise<RedisHea
   )
   const infos = [...looks.values()].flatMap(({ info }) => info ?? [])
   const connected = all.length > 0 && all.every((link) => isWell(link, looks.get(link)))
-  const sum = (valueOf: (info: ServerInfo) => number) =>
-    infos.length === 0 ? null : infos.reduce((total, info) => total + valueOf(info), 0)
+  const sum = (figureOf: (info: ServerInfo) => number) =>
+    infos.length === 0 ? null : infos.reduce((total, info) => total + figureOf(info), 0)
   return {
     status: all.length === 0 ? 'not_configured' : connected ? 'ok' : 'degraded',
     configured: all.length > 0,

@@ -47,10 +47,10 @@ const IMPORTS: Record<string, readonly string[]> = {
   app: ['http', ...FEATURES],
   'compose-metrics': ['compose', 'http'],
   'compose-databases': ['config', 'db'],
-  'compose-stores': ['config', 'compose-databases', 'stores'],
+  'compose-stores': ['config', 'compose-databases', 'http', 'stores'],
   'compose-first-key': ['compose', 'db', 'admin'],
   compose: ['compose-databases', 'config', 'db', 'ledger', 'jobs'],
-  'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log'],
+  'compose-command': ['compose', 'compose-databases', 'config', 'db', 'ledger', 'log', 'stores'],
   'compose-reconcile': ['compose', 'http', 'jobs', 'ledger'],
   'compose-alerts': ['alerts', 'compose', 'http'],
   'compose-sessions': ['compose', 'sessions', 'stores'],
@@ -76,7 +76,7 @@ const IMPORTS: Record<string, readonly string[]> = {
   server: ['service', 'config', 'explain', 'log', 'app', 'compose'],
   cli: [
     ...['compose', 'compose-command', 'config', 'explain', 'log', 'version', 'app'],
-    ...['alerts', 'db', 'ledger', 'http', 'operations', 'policies', ...FEATURES],
+    ...['alerts', 'db', 'ledger', 'stores', 'http', 'operations', 'policies', ...FEATURES],
   ],
 }
 

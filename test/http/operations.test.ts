@@ -3,8 +3,17 @@ import t from 'tap'
 import { createAuditWriter } from '../../src/admin/audit-writer.js'
 import { createHealth } from '../../src/health/service.js'
 import type { AuditEntry } from '../../src/http/audit.js'
+import { createRedisReports } from '../../src/stores/redis-health.js'
 import { ADMIN_KEY, openApp } from '../helpers/app.js'
 import { openFresh } from '../helpers/database.js'
+
+const withoutRedis = createRedisReports({
+  links: { main: null, cache: null, session: null },
+  keyPrefix: 'test:',
+  budget: { commandsPerMonth: 1, bytes: 1 },
+  nowMs: Date.now,
+  monotonicMs: () => performance.now(),
+})
 
 t.test('readiness tells what is amiss, and never hangs', async (t) => {
   let isStopping = false
@@ -14,6 +23,7 @@ t.test('readiness tells what is amiss, and never hangs', async (t) => {
       { name: 'vital', isVital: true, probe: () => probes.vital() },
       { name: 'other', isVital: false, probe: () => probes.other() },
     ],
+    redis: withoutRedis,
     version: '1.2.3',
     isStopping: () => isStopping,
     monotonicMs: () => performance.now(),
