@@ -53,14 +53,14 @@ const getReadiness = contract({
 
 const describeRedis = (operationId: string, summary: string) =>
   contract({
-    config: { access: 'public' },
+    config: { access: 'public', limit: null },
     schema: {
       operationId,
       tags,
       summary,
       description:
-        'Answers within two seconds. The service goes on without Redis: limits are counted by each ' +
-        'process, sessions live where they were made, and nothing but catalogues is cached. ' +
+        'Answers within two seconds. The service goes on without Redis: limits are counted by ' +
+        'each process, sessions live where they were made, and nothing but catalogues is cached. ' +
         '`degraded` says so; it is 200 all the same.',
       response: { 200: schema.redis },
     },
