@@ -8,13 +8,13 @@ export const getKeyPrefix = (env: PrefixEnvironment): string => {
   // Railway's environments have any names: what is not production is for trying things
   const onRailway = railway === null || railway === 'production' ? railway : 'preview'
   const name = textOf(env.VERCEL_ENV) ?? onRailway ?? textOf(env.NODE_ENV) ?? 'development'
-  return PREFIXES[name] ?? 'local:'
+  return PREFIXES.get(name) ?? 'local:'
 }
 
-const PREFIXES: Readonly<Record<string, string>> = {
-  production: 'prod:',
-  preview: 'dev:',
-  development: 'dev:',
-}
+const PREFIXES: ReadonlyMap<string, string> = new Map([
+  ['production', 'prod:'],
+  ['preview', 'dev:'],
+  ['development', 'dev:'],
+])
 
 const textOf = (text: string | undefined): string | null => text?.trim() || null

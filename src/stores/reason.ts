@@ -31,11 +31,15 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/CLUSTERDOWN|Failed to refresh slots|None of startup nodes/, 'the cluster is not complete'],
   [/cluster support disabled/i, 'it is not a cluster'],
   [/\bMOVED\b|CROSSSLOT/, 'it is part of a cluster: add ?cluster=true to its URL'],
-  [/Protocol error|unexpected reply|ParserError/i, 'what answers there is not Redis'],
+  [
+    /Unknown RESP type|Protocol error|unexpected reply|ParserError/i,
+    'what answers there is not Redis',
+  ],
   [/max number of clients/i, 'it has too many connections'],
   [/ECONNREFUSED/, 'nothing listens there'],
   [/ENOTFOUND|EAI_AGAIN/, 'its host is not known'],
   [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'its host can not be reached'],
+  [/connection was closed|Connection is closed|ECONNRESET|EPIPE/, 'it closes the connection'],
   [/certificate|CERT_|SSL|TLS|EPROTO/i, 'the encrypted connection failed'],
   [/ERR invalid DB index|DB index is out of range/i, 'it has no database of that number'],
 ]
