@@ -157,13 +157,20 @@ t.test('keys create makes a key that the service accepts', async (t) => {
     code: 1,
     err: /unknown scope everything/,
   })
-  const made = await creditd(t, env, 'keys', 'create', '--name', 'x', '--scopes', 'credits:read')
+  t.match(await creditd(t, env, 'keys', 'create', '--name', 'x', '--limit', '9'), {
+    code: 1,
+    err: /--limit must be a number from 1 to 1000000, a slash and a time/,
+  })
+  const rights = ['--scopes', 'credits:read', '--limit', '9/2m']
+  const made = await creditd(t, env, 'keys', 'create', '--name', 'x', ...rights)
   const key = made.out.trim()
   t.match(key, /^ck_test_[\w-]{43}$/)
   t.same(await query(url, `select 1 from api_keys where digest like '%${key.slice(-8)}%'`), [])
   const service = await startService(t, env)
   const headers = { authorization: `Bearer ${key}` }
-  t.equal((await service.call('GET', '/v1/accounts', undefined, headers)).status, 200)
+  const listed = await service.call('GET', '/v1/accounts', undefined, headers)
+  t.equal(listed.status, 200)
+  t.equal(listed.headers.get('ratelimit-policy'), '"key";q=9;w=120')
   t.equal((await service.call('PUT', '/v1/accounts/a', {}, headers)).status, 403)
 })
 
