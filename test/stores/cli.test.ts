@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import t from 'tap'
+import { ROOT } from '../helpers/cluster.js'
+import type { TestContext } from '../helpers/database.js'
+import { startRedis, startRedisCluster } from '../helpers/redis.js'
+import { temporaryDirectory } from '../helpers/server.js'
+import { openReady } from './kit.js'
+
+type Result = { readonly code: number; readonly out: string; readonly err: string }
+
+const SECRET = 'a-password-that-nobody-may-see'
+
+/** The command line in a directory of its own, with this environment and no other. */
+const creditd = (t: TestContext, env: Record<string, string>, ...args: string[]) =>
+  new Promise<Result>((resolve) => {
+    const nodeArgs = [`--import=${import.meta.resolve('tsx')}`, join(ROOT, 'src/cli.ts')]
+    const options = { cwd: temporaryDirectory(t), env: { PATH: process.env.PATH, ...env } }
+    execFile(process.execPath, [...nodeArgs, ...args], options, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    )
+  })
+
+t.test('redis:check names the variables when nothing is configured', async (t) => {
+  const { code, out } = await creditd(t, {}, 'redis:check')
+  t.equal(code, 1)
+  for (const name of ['REDIS_URL', 'UPSTASH_REDIS_REST_URL', 'KV_REST_API_TOKEN']) {
+    t.match(out, name)
+  }
+  const asJson = await creditd(t, {}, 'redis:check', '--json')
+  t.match(JSON.parse(asJson.out), { ok: false, configured: false })
+})
+
+for (const kind of ['Redis', 'Redis Cluster'] as const) {
+  t.test(`redis:check tries all three roles on ${kind}`, async (t) => {
+    const { url } = kind === 'Redis' ? await startRedis(t) : await startRedisCluster(t)
+    const env = { REDIS_URL: url, KEY_PREFIX: 'test:' }
+    const { code, out, err } = await creditd(t, env, 'redis:check')
+    t.equal(code, 0, out + err)
+    for (const role of ['main', 'cache', 'session']) {
+      t.match(out, new RegExp(`^ok +${role} +latency +[0-9.]+ ms`, 'm'))
+      t.match(out, new RegExp(`^ok +${role} +write `, 'm'))
+    }
+    t.match(out, /^ok +main +limit +one of one let through/m)
+    t.match(out, /^commands \d+ today, \d+ this month, [0-9.]+ % of 500000$/m)
+    t.match(out, /^memory +[0-9.]+ MB, [0-9.]+ % of 256.0 MB$/m)
+    const { out: text } = await creditd(t, env, 'redis:check', '--json')
+    t.match(JSON.parse(text), { ok: true, keyPrefix: 'test:', usage: { budget: {} } })
+  })
+}
+
+t.test('redis:check fails, and says why, where one role is away', async (t) => {
+  const { url } = await startRedis(t)
+  const { url: locked } = await startRedis(t, ['--requirepass', 'right'])
+  const wrong = locked.replace('127.0.0.1', `:${SECRET}@127.0.0.1`)
+  const env = { REDIS_URL: url, REDIS_SESSION_URL: wrong }
+  const { code, out, err } = await creditd(t, env, 'redis:check')
+  t.equal(code, 1)
+  t.match(out, /^ok +main +limit/m)
+  t.match(out, /^FAILED +session +latency +.*password.*\(REDIS_SESSION_URL\)$/m)
+  t.notMatch(out + err, SECRET)
+  const health = await creditd(t, env, 'redis:health', '--json')
+  t.equal(health.code, 1)
+  t.match(JSON.parse(health.out), {
+    status: 'degraded',
+    roles: { main: { connected: true }, session: { connected: false, reason: /password/ } },
+  })
+  t.notMatch(health.out + health.err, SECRET)
+})
+
+t.test('a Redis that hangs does not hang the commands', async (t) => {
+  const server = await startRedis(t)
+  server.pause()
+  const startedMs = performance.now()
+  const { code, out } = await creditd(t, { REDIS_URL: server.url }, 'redis:check')
+  t.ok(performance.now() - startedMs < 15_000)
+  t.equal(code, 1)
+  t.match(out, /^FAILED +main +latency +it does not answer in time/m)
+  server.resume()
+})
+
+t.test('redis:health tells how it is', async (t) => {
+  const { url } = await startRedis(t)
+  const { code, out } = await creditd(t, { REDIS_URL: url }, 'redis:health')
+  t.equal(code, 0)
+  t.match(out, /^status +ok$/m)
+  t.match(out, /^session +ok, [0-9.]+ ms \(REDIS_URL\)$/m)
+  t.match(out, /^memory +[0-9.]+ MB, no limit$/m)
+})
+
+t.test("redis:keys lists this environment's keys, and no others", async (t) => {
+  const { url } = await startRedis(t)
+  const mine = await openReady(t, url, { keyPrefix: 'mine:' })
+  const others = await openReady(t, url, { keyPrefix: 'mine2:' })
+  for (const [stores, size] of [
+    [mine, 5_000],
+    [others, 10],
+  ] as const) {
+    await stores.cache.setMany([{ key: 'big', value: 'x'.repeat(size), ttlMs: 60_000 }])
+    await stores.rateLimit.take('someone', { max: 5, windowMs: 60_000 }, 1)
+  }
+  const env = { REDIS_URL: url, KEY_PREFIX: 'mine:' }
+  const { code, out } = await creditd(t, env, 'redis:keys')
+  t.equal(code, 0)
+  t.match(out, /^ +\d+ +string +\d+ s +mine:ca:big$/m)
+  t.match(out, /^ +\d+ +hash +\d+ s +mine:rl:someone$/m)
+  t.notMatch(out, 'mine2:')
+  const { out: text } = await creditd(t, env, 'redis:keys', '--json', '--limit', '1')
+  const { keys } = JSON.parse(text)
+  t.equal(keys.length, 1)
+  t.equal((await creditd(t, env, 'redis:keys', '--limit', '0')).code, 1)
+})
