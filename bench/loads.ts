@@ -5,7 +5,9 @@ import type { Figures } from './segments.js'
 import type { Stage } from './stage.js'
 
 /** One run of requests; charges over all accounts with keys unless it says otherwise. */
-export type HttpLoad = Partial<Pick<Shape, 'accounts' | 'hasKeys' | 'refusedPercent' | 'bulk'>> & {
+export type HttpLoad = Partial<
+  Pick<Shape, 'accounts' | 'hasKeys' | 'refusedPercent' | 'bulk' | 'isLimited'>
+> & {
   readonly connections: number
   readonly durationMs?: number
   /** Where to: the service unless said otherwise. */
@@ -72,10 +74,10 @@ export function createLoads(stage: Stage, options: Options, tally: Tally): Loads
 }
 
 const shapeOf = (
-  { accounts, hasKeys = true, refusedPercent = 0, bulk = 1 }: HttpLoad,
+  { accounts, hasKeys = true, refusedPercent = 0, bulk = 1, isLimited = false }: HttpLoad,
   given: Pick<Shape, 'run' | 'seed' | 'apiKey'>,
   allAccounts: number,
-) => ({ ...given, accounts: accounts ?? allAccounts, hasKeys, refusedPercent, bulk })
+) => ({ ...given, accounts: accounts ?? allAccounts, hasKeys, refusedPercent, bulk, isLimited })
 
 const timesOf = ({ p50, p99 }: { readonly p50: number; readonly p99: number }) => ({
   p50Us: p50,

@@ -48,6 +48,7 @@ export const MEASURES: readonly Measure[] = [
   ratio('P5', 'charges over the empty route', ['charges', 'empty'], [0.35, 0.5]),
   { ...ratio('P6', 'p50 of one caller over a commit', ['caller', 'commits'], [3, 2]), by: 'p50Us' },
   ratio('P8', '30 % refusals over none', ['refusals', 'charges'], [0.85, 0.95]),
+  ratio('P10', 'charges without Redis over with it', ['redis-down', 'limited'], [0.9, 0.98]),
   count('P11', 'round trips per charge', 'roundTripsPerCharge', [0.05, 0.02]),
   count('P11', 'bytes on disk per charge', 'bytesPerCharge', [400, 250]),
   count('P11', 'HOT updates, %', 'hotPercent', [98, 99.5]),

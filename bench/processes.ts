@@ -63,6 +63,18 @@ async function untilHealthy(child: ChildProcess, port: number): Promise<void> {
   throw new Error(`no answer within ${START_DEADLINE_MS} ms`)
 }
 
+/** Waits until everything the service depends on is well, Redis too. */
+export async function untilReady(port: number): Promise<void> {
+  const deadlineMs = performance.now() + START_DEADLINE_MS
+  while (performance.now() < deadlineMs) {
+    const reply = await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => null)
+    const health = (await reply?.json().catch(() => null)) as { status?: string } | null | undefined
+    if (health?.status === 'ok') return
+    await sleep(POLL_MS)
+  }
+  throw new Error(`not well within ${START_DEADLINE_MS} ms`)
+}
+
 /** In order first; without asking when that takes too long. */
 async function stopChild(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return

@@ -2,6 +2,7 @@ import { type CpuReading, readCpu } from './cpu.js'
 import { type Footprint, measureFootprint } from './footprint.js'
 import type { Loads, Sent } from './loads.js'
 import type { Options } from './options.js'
+import { untilReady } from './processes.js'
 import { type Figures, type Round, type Sample, SEGMENTS, type SegmentName } from './segments.js'
 import type { Stage } from './stage.js'
 
@@ -56,7 +57,7 @@ export async function runRound(
   segments: ReadonlySet<SegmentName>,
   tuning: Tuning,
 ): Promise<Round> {
-  const acts = actsOf(loads, tuning)
+  const acts = actsOf(stage, loads, tuning)
   const round: Round = {}
   for (const name of SEGMENTS) {
     if (!segments.has(name)) continue
@@ -67,6 +68,7 @@ export async function runRound(
 }
 
 function actsOf(
+  stage: Stage,
   loads: Loads,
   { connections, clients, hotClients }: Tuning,
 ): Record<SegmentName, () => Promise<Figures>> {
@@ -88,6 +90,8 @@ function actsOf(
       loads.http({ connections, refusedPercent: REFUSED_PERCENT, expects: [201, 402] }),
     empty: () => loads.http({ connections, target: 'empty' }),
     keyless: () => loads.http({ connections, hasKeys: false }),
+    limited: () => loads.http({ connections, isLimited: true }),
+    'redis-down': () => withoutRedis(stage, () => loads.http({ connections, isLimited: true })),
     hot: () => loads.http({ connections, accounts: 'hot' }),
     bulk: () => loads.http({ connections: BULK_CONNECTIONS, bulk: BULK_OPERATIONS }),
     caller: async () => {
@@ -96,6 +100,18 @@ function actsOf(
       return figures
     },
     commits: () => loads.commits({ everyUs: callerUs }),
+  }
+}
+
+/** Redis is killed just before, so the fall counts too; it is back and in use when this ends. */
+async function withoutRedis<T>({ redis, service }: Stage, act: () => Promise<T>) {
+  if (!redis) throw new Error('there is no Redis to be without')
+  await redis.kill()
+  try {
+    return await act()
+  } finally {
+    await redis.start()
+    await untilReady(service.port)
   }
 }
 

@@ -82,8 +82,15 @@ async function bench(options: Options, { hasGate, results }: Ending): Promise<nu
   try {
     const segments = segmentsFor(options.measures)
     const needsPgbench = segments.has('pgbench') || segments.has('pgbench-hot')
+    const needsRedis = segments.has('redis-down')
     const { accounts, commitDelayUs } = options
-    const stage = await start({ accounts, commitDelayUs, needsPgbench, log: console.log })
+    const stage = await start({
+      accounts,
+      commitDelayUs,
+      needsPgbench,
+      needsRedis,
+      log: console.log,
+    })
     const report = await measure(stage, options)
     save(report, results)
     console.log(`\n${legend()}\n\n${render(report)}`)

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import { type RedisServer, startRedis } from '../test/helpers/redis.js'
 import { type BenchCluster, PLAIN_DATABASE, SERVICE_DATABASE, startCluster } from './cluster.js'
 import { COMMITS_TABLE } from './load/commits.js'
 import { type Pgbench, preparePgbench } from './pgbench.js'
@@ -23,6 +24,8 @@ export type Stage = {
   readonly empty: Server
   readonly generator: Generator
   /** null: no measure of this run needs it. */
+  readonly redis: RedisServer | null
+  /** null: no measure of this run needs it. */
   readonly pgbench: Pgbench | null
   /** Where single rows are committed. */
   readonly commitsUrl: string
@@ -35,8 +38,12 @@ export type StageOptions = {
   readonly accounts: number
   readonly commitDelayUs: number
   readonly needsPgbench: boolean
+  readonly needsRedis: boolean
   readonly log: (line: string) => void
 }
+
+/** Counted as every limit is, and refuses nobody. */
+const UNREACHED_LIMIT = '1000000/1m'
 
 type Closers = { readonly add: (act: () => unknown) => void; close(): Promise<void> }
 
@@ -49,10 +56,8 @@ export function createStage(): {
   return { start: (options) => start(options, closers), close: closers.close }
 }
 
-async function start(
-  { accounts, commitDelayUs, needsPgbench, log }: StageOptions,
-  closers: Closers,
-) {
+async function start(options: StageOptions, closers: Closers): Promise<Stage> {
+  const { accounts, commitDelayUs, needsPgbench, needsRedis, log } = options
   const directory = mkdtempSync(join(tmpdir(), 'creditd-bench-'))
   closers.add(() => rmSync(directory, { recursive: true, force: true }))
   // the database server may run as another user, who must get to its data
@@ -63,6 +68,7 @@ async function start(
   closers.add(cluster.stop)
   log(`PostgreSQL ${cluster.version} in ${directory}, durable commits`)
   const apiKey = `ck_live_${randomBytes(32).toString('base64url')}`
+  const redis = needsRedis ? await startRedis({ teardown: closers.add }) : null
   const service = await startServer({
     script: SERVICE,
     directory,
@@ -71,6 +77,8 @@ async function start(
       LOG_LEVEL: 'warn',
       CREDITD_API_KEY: apiKey,
       DATABASE_URL: cluster.urlOf(SERVICE_DATABASE),
+      RATE_LIMIT_API: UNREACHED_LIMIT,
+      ...(redis && { REDIS_URL: redis.url }),
     },
   })
   closers.add(service.stop)
@@ -84,7 +92,7 @@ async function start(
   const pgbench = needsPgbench ? await preparePgbench(cluster, { accounts, directory }) : null
   await prepareAccounts({ port: service.port, apiKey }, accounts)
   log(`${accounts} accounts, each with two grants`)
-  return { cluster, service, empty, generator, pgbench, commitsUrl, apiKey, pool }
+  return { cluster, service, empty, generator, redis, pgbench, commitsUrl, apiKey, pool }
 }
 
 async function prepareCommits(cluster: BenchCluster): Promise<string> {

@@ -12,6 +12,8 @@ export type Shape = {
   readonly hasKeys: boolean
   /** Share of charges that ask for more than any account has. */
   readonly refusedPercent: number
+  /** Whether each charge names its account as the end user, who is held to the limits. */
+  readonly isLimited: boolean
   /** Operations in one request; 1: the route of a single charge. */
   readonly bulk: number
 }
@@ -43,8 +45,9 @@ function createChargeAsks(shape: Shape): (index: number) => Ask {
   return (index) => {
     const { accountId, amount, key } = chargeAt(shape, index)
     const body = `{"amount":${amount}}`
+    const user = shape.isLimited ? `on-behalf-of: ${accountId}\r\n` : ''
     const text =
-      `POST /v1/accounts/${accountId}/charges HTTP/1.1\r\n${head}` +
+      `POST /v1/accounts/${accountId}/charges HTTP/1.1\r\n${head}${user}` +
       `${keyHead}${shape.hasKeys ? key : ''}${keyTail}content-length: ${body.length}\r\n\r\n${body}`
     return { text, amount }
   }

@@ -87,7 +87,7 @@ t.test('options are read, or refused with what they take', (t) => {
 t.test('a request of a run is the same whenever it is asked for', (t) => {
   const shape = {
     ...{ seed: 1, run: 2, apiKey: 'key', host: 'here', accounts: 10_000, hasKeys: true },
-    ...{ refusedPercent: 30, bulk: 1 },
+    ...{ refusedPercent: 30, bulk: 1, isLimited: false },
   }
   const ask = createAsks(shape)
   t.same(ask(17), createAsks(shape)(17))
@@ -99,6 +99,7 @@ t.test('a request of a run is the same whenever it is asked for', (t) => {
   const [head = '', body = ''] = ask(3).text.split('\r\n\r\n')
   t.match(head, `content-length: ${body.length}`)
   t.notMatch(createAsks({ ...shape, hasKeys: false })(3).text, 'idempotency-key')
+  t.match(createAsks({ ...shape, isLimited: true })(3).text, /\non-behalf-of: user-\d+\r\n/)
   t.end()
 })
 

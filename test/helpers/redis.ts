@@ -36,7 +36,7 @@ const KEEPER = '"$@" </dev/null >/dev/null 2>&1 & echo $!; read _; kill -9 $! 2>
 
 /** A Redis of the test's own, on a free port of the loopback; ended when the test ends. */
 export const startRedis = async (
-  t: TestContext,
+  t: Pick<TestContext, 'teardown'>,
   options: readonly string[] = [],
 ): Promise<RedisServer> => {
   const binary = await findRedisServer()
