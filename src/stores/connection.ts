@@ -6,6 +6,7 @@ export type RedisClient = Redis | Cluster
 const CONNECT_TIMEOUT_MS = 1_000
 /** Soon enough to be back within seconds, and no flood for a server that is starting. */
 const RECONNECT_EVERY_MS = 300
+const RECONNECT_FIRST_MS = 20
 const SLOTS_REFRESH_TIMEOUT_MS = 1_000
 const MAX_REDIRECTIONS = 3
 
@@ -38,7 +39,7 @@ const connectSingle = (target: RedisTarget): Redis => {
     db: target.database,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: () => RECONNECT_EVERY_MS,
+    retryStrategy: reconnectAfterMs,
     // what was a primary may be none any more, while its name leads to the new one
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
@@ -49,7 +50,7 @@ const connectCluster = (target: RedisTarget): Cluster =>
     redisOptions: optionsOf(target),
     enableOfflineQueue: false,
     enableReadyCheck: true,
-    clusterRetryStrategy: () => RECONNECT_EVERY_MS,
+    clusterRetryStrategy: reconnectAfterMs,
     slotsRefreshTimeout: SLOTS_REFRESH_TIMEOUT_MS,
     maxRedirections: MAX_REDIRECTIONS,
     // whoever asks is answered from elsewhere sooner than a node comes back
@@ -58,6 +59,10 @@ const connectCluster = (target: RedisTarget): Cluster =>
     // certificates name hosts, and nodes may tell addresses
     ...(target.isEncrypted && { dnsLookup: (address, callback) => callback(null, address) }),
   })
+
+/** A server that closes what has been idle for long is there again at once. */
+const reconnectAfterMs = (attempt: number): number =>
+  attempt === 1 ? RECONNECT_FIRST_MS : RECONNECT_EVERY_MS
 
 const optionsOf = ({ username, password, isEncrypted }: RedisTarget) => ({
   ...(username !== null && { username }),

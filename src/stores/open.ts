@@ -93,7 +93,11 @@ export const openStores = (deps: OpenStoresDeps): OpenStores => {
         })
       : memory.counters,
     isSessionReady: () => sessions?.isReady() ?? true,
-    settle: connections.settle,
+    async settle(timeoutMs) {
+      const endMs = monotonicMs() + timeoutMs
+      await connections.settle(timeoutMs)
+      await until(() => sessions?.isReady() ?? true, endMs - monotonicMs())
+    },
     async close() {
       sessions?.stop()
       connections.close()
@@ -168,9 +172,12 @@ const tellAway = (link: Link, log: StoresLog): void => {
 const POLL_MS = 5
 
 const settle = async (all: readonly Link[], timeoutMs: number, log: StoresLog): Promise<void> => {
-  for (let waitedMs = 0; waitedMs < timeoutMs; waitedMs += POLL_MS) {
-    if (all.every((link) => link.isUp())) return
+  await until(() => all.every((link) => link.isUp()), timeoutMs)
+  for (const link of all) tellAway(link, log)
+}
+
+const until = async (isSo: () => boolean, timeoutMs: number): Promise<void> => {
+  for (let waitedMs = 0; waitedMs < timeoutMs && !isSo(); waitedMs += POLL_MS) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
-  for (const link of all) tellAway(link, log)
 }

@@ -12,7 +12,9 @@ import {
   type SessionStore,
 } from './store.js'
 
-export type RedisSessions = SessionStore & {
+export type RedisSessions = Omit<SessionStore, 'revokeAll'> & {
+  /** Ends all with this tag, and for good those created until then; how many there were. */
+  revokeAll(tag: string, atMs: number): Promise<number>
   /**
    * Puts a session back as it was where it is missing, also while Redis is away. False: it was
    * revoked, or had to make room.
@@ -62,8 +64,7 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
       const args = [digest, nowMs() + MAX_IDLE_MS]
       return (await link.run((client) => runScript(client, REVOKE, keyOf(tag), args))) === 1
     },
-    async revokeAll(tag) {
-      const atMs = nowMs()
+    async revokeAll(tag, atMs) {
       const revocation = { tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }
       return Number(await link.run((client) => revokeAll(client, revocation, 1)))
     },

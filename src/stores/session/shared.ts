@@ -90,8 +90,8 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
       return (await there(() => redis.revoke(id))) ?? wasSeen
     },
     async revokeAll(tag) {
-      const seen = await here.revokeAll(tag)
-      return (await there(() => redis.revokeAll(tag))) ?? seen
+      const { atMs, seen } = await here.revokeAll(tag)
+      return (await there(() => redis.revokeAll(tag, atMs))) ?? seen
     },
   }
 }
@@ -131,13 +131,13 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
       await revocations.note({ ...id, atMs, untilMs: atMs + idleMs + LATE_MS })
       return forget(keyOf(id))
     },
-    async revokeAll(tag: string): Promise<number> {
+    async revokeAll(tag: string): Promise<{ atMs: number; seen: number }> {
       const atMs = nowMs()
       await revocations.note({ tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS + LATE_MS })
       // one created after this call must be newer than what it revokes
       if (nowMs() <= atMs) await sleep(1)
       const keys = mirror.seen.keys().filter((key) => key.startsWith(`${tag} `))
-      return keys.filter(forget).length
+      return { atMs, seen: keys.filter(forget).length }
     },
   }
 }
