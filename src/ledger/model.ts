@@ -132,7 +132,8 @@ export type Priced = { readonly amount: number; readonly detail: JsonObject | nu
 export type Operation = Request &
   (
     | { readonly kind: 'open'; readonly signupBonus: number }
-    | { readonly kind: 'close' }
+    /** With `ifEmpty`, an account that has credits stays as it is, and that is no refusal. */
+    | { readonly kind: 'close'; readonly ifEmpty?: boolean }
     | { readonly kind: 'freeze' }
     | { readonly kind: 'unfreeze' }
     | {

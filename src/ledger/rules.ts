@@ -115,10 +115,11 @@ function administer(
     account.tier = operation.tier
     account.tierExpiresAtMs = operation.tierExpiresAtMs
   }
-  if (operation.kind === 'close') close(draft)
+  if (operation.kind === 'close') close(draft, operation)
 }
 
-function close(draft: Draft): void {
+function close(draft: Draft, { ifEmpty }: Of<'close'>): void {
+  if (ifEmpty && draft.account.balance > 0) return
   for (const held of draft.holds) endHold(draft, held, 'released')
   draft.account.status = 'closed'
 }

@@ -31,20 +31,32 @@ export type Conversion = {
   convert(caller: SessionCaller, from: string, to: string): Promise<void>
   /** Goes on with a conversion; whether it is done. Safe to repeat. */
   proceed(caller: SessionCaller, from: string, to: string): Promise<boolean>
-  /** Closes the account of a guest who left, with its sessions. Safe to repeat. */
-  close(caller: SessionCaller, accountId: string): Promise<void>
+  /**
+   * Closes the account of a guest who left, with its sessions; false: it has credits, and stays.
+   * Safe to repeat.
+   */
+  close(caller: SessionCaller, accountId: string): Promise<boolean>
 }
 
 export function createConversion(deps: ConversionDeps): Conversion {
   const { ledger, guests, sessions, now } = deps
 
-  async function close(caller: SessionCaller, accountId: string): Promise<void> {
+  async function close(
+    caller: SessionCaller,
+    accountId: string,
+    ifEmpty: boolean,
+  ): Promise<boolean> {
     await sessions.revokeAll(accountId)
     const request = requestOf(caller, accountId)
-    await ledger.submit({ ...request, kind: 'close' }).catch((error: unknown) => {
+    try {
+      // decided with what is there then: since the last look, somebody may have granted
+      const { state } = await ledger.submit({ ...request, kind: 'close', ifEmpty })
+      if (state?.status !== 'closed') return false
+    } catch (error) {
       if (!hasCode(error, 'account_not_found')) throw error
-    })
+    }
     await guests.remove(accountId)
+    return true
   }
 
   async function proceed(caller: SessionCaller, from: string, to: string): Promise<boolean> {
@@ -52,9 +64,9 @@ export function createConversion(deps: ConversionDeps): Conversion {
     const canReceive = receiver !== null && receiver.status !== 'closed'
     const left = canReceive ? await moveAll(deps, caller, from, to) : 0
     // what came to a guest whose user is gone stays where it is, as it would have there
-    if (left === 0) await close(caller, from)
-    else await sessions.revokeAll(from)
-    return left === 0
+    if (left === 0) return close(caller, from, canReceive)
+    await sessions.revokeAll(from)
+    return false
   }
 
   return {
@@ -70,7 +82,7 @@ export function createConversion(deps: ConversionDeps): Conversion {
       await proceed(caller, from, to)
     },
     proceed,
-    close,
+    close: (caller, accountId) => close(caller, accountId, true),
   }
 }
 

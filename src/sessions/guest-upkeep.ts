@@ -70,6 +70,5 @@ async function tendOne(
   }
   const state = await ledger.read(accountId)
   if (state !== null && state.balance > 0 && state.status !== 'closed') return FULL_AGAIN_MS
-  await conversion.close(SYSTEM, accountId)
-  return null
+  return (await conversion.close(SYSTEM, accountId)) ? null : FULL_AGAIN_MS
 }

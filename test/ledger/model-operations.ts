@@ -24,7 +24,7 @@ export function perform(account: Account, operation: Operation, isNew: boolean):
   refuseByStatus(account, operation)
   const { kind } = operation
   if (kind === 'open' && isNew) welcome(account, operation.signupBonus)
-  if (kind === 'close') close(account)
+  if (kind === 'close') close(account, operation)
   if (kind === 'freeze') account.status = 'frozen'
   if (kind === 'unfreeze') account.status = 'active'
   if (kind === 'membership') account.tier = operation.tier
@@ -60,7 +60,8 @@ function welcome(account: Account, signupBonus: number): void {
   add(account, 'grant', [{ ...bonus, amount: signupBonus }], { reason: 'signup' })
 }
 
-function close(account: Account): void {
+function close(account: Account, { ifEmpty }: Of<'close'>): void {
+  if (ifEmpty && account.credits.some(({ isGone }) => !isGone)) return
   for (const reserve of account.reserves) {
     if (reserve.status === 'active') release(account, reserve)
   }

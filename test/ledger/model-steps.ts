@@ -134,7 +134,8 @@ function askAboutCredits(step: Step, books: Books, run: Run & Terms): Ask {
   const { kind, isWhole } = step
   const { ofSome, expiresAtMs, reason, inTransit, unit } = run
   if (kind === 'open') return { kind, signupBonus: step.amount * unit }
-  if (kind === 'close' || kind === 'freeze' || kind === 'unfreeze') return { kind }
+  if (kind === 'close') return { kind, ifEmpty: isWhole }
+  if (kind === 'freeze' || kind === 'unfreeze') return { kind }
   if (kind === 'membership')
     return { kind, tier: isWhole ? 'pro' : null, tierExpiresAtMs: expiresAtMs }
   if (kind === 'charge') return { kind, action: actionOf(step), quote: quoteOf(step, unit) }

@@ -106,6 +106,20 @@ t.test('closing releases all holds and ends the account', async (t) => {
   t.strictSame(ann.does(close), [], 'closing again is no error')
 })
 
+t.test('an account that is closed only when empty stays open over any credit', async (t) => {
+  const ann = createStory(open(10))
+  const ask = { ...close, ifEmpty: true }
+  ann.does(hold(10))
+  t.strictSame(ann.does(ask), [], 'what is held is there too')
+  t.equal(ann.now.status, 'active')
+  ann.does(capture(2, 9))
+  t.strictSame(ann.does(ask), [])
+  t.equal(ann.now.status, 'active')
+  ann.does(charge(1))
+  ann.does(ask)
+  t.equal(ann.now.status, 'closed')
+})
+
 t.test(
   'on a closed account lots still expire and a failed transfer still comes back',
   async (t) => {

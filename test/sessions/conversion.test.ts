@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
+import { createConversion } from '../../src/sessions/conversion.js'
+import { createGuests } from '../../src/sessions/guests.js'
 import { freshDatabase } from '../helpers/database.js'
 import { startService } from '../helpers/server.js'
 import { openScene, type Scene } from './kit.js'
@@ -183,8 +185,34 @@ t.test('what is spent and granted while it converts is counted once', async (t) 
   }
   scene.clock.aheadMs += 3_600_000
   await scene.runJob('sessions.guests')
-  const left = await balanceOf(scene, visitor.accountId)
-  t.equal((await balanceOf(scene, 'ada')) + left, expected)
+  t.equal(await balanceOf(scene, 'ada'), expected)
+  t.same(await mismatches(scene), [])
+})
+
+t.test('what is granted in the last instant before the closing follows too', async (t) => {
+  const scene = await openScene(t)
+  const { call, open, core, clock } = scene
+  await open('ada')
+  const visitor = await guestWith(scene, 10)
+  const now = () => Date.now() + clock.aheadMs
+  let isLate = true
+  const sessions = {
+    // asked after the last look at the account and before it is closed
+    async revokeAll(accountId: string) {
+      if (isLate) await call('POST', `/v1/accounts/${accountId}/grants`, { amount: 7 })
+      isLate = false
+      return 0
+    },
+  }
+  const guests = createGuests({ orm: core.db.orm, now })
+  const { convert } = createConversion({ ...core, guests, sessions, now })
+  await convert({ actor: 'key:test', requestId: 'late' }, visitor.accountId, 'ada')
+  t.equal(await statusOf(scene, visitor.accountId), 'active', 'it is not closed over credits')
+  clock.aheadMs += 3_600_000
+  await scene.runJob('sessions.guests')
+  t.equal(await balanceOf(scene, 'ada'), 17)
+  t.equal(await statusOf(scene, visitor.accountId), 'closed')
+  t.equal(await guestRows(scene), 0)
   t.same(await mismatches(scene), [])
 })
 
