@@ -36,7 +36,7 @@ export type Link = {
   run<T>(act: (client: RedisClient) => Promise<T>, commands?: number): Promise<T>
   /** Beside requests, also while it is away; throws what went wrong. */
   attempt<T>(act: (client: RedisClient) => Promise<T>, timeoutMs: number): Promise<T>
-  /** Called whenever it has gone or returned; gives what ends that. */
+  /** Called whenever it has gone or returned. */
   onChange(listener: (isUp: boolean) => void): void
   figures(): LinkFigures
   close(): void

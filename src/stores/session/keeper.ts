@@ -23,29 +23,35 @@ const RETRY_AFTER_MS = 250
  */
 export const createSessionKeeper = ({ link, log, ...deps }: SessionKeeperDeps): SessionKeeper => {
   const replay = createReplay({ ...deps, isReady: () => false })
-  const state = { isReady: false, isBusy: false, isStopped: false, hasTold: false }
+  const state = { isReady: false, isBusy: false, isStopped: false, hasTold: false, losses: 0 }
   const catchUp = async () => {
     if (state.isBusy || state.isStopped) return
     state.isBusy = true
+    const { isReady: wasReady, losses } = state
     try {
-      await replay.run(!state.isReady)
+      await replay.run(!wasReady)
       state.hasTold = false
-      if (state.isReady || !link.isUp()) return
+      if (wasReady || !link.isUp()) return
       await restoreAll({ ...deps, isReady: () => false })
-      state.isReady = link.isUp()
+      // one that was lost meanwhile may have returned without what it was told
+      state.isReady = state.losses === losses
     } catch (error) {
       if (!state.hasTold) log.warn({ err: error }, 'Redis can not be told yet what was revoked')
       state.hasTold = true
       if (!state.isReady) setTimeout(again, RETRY_AFTER_MS).unref()
     } finally {
       state.isBusy = false
+      if (state.losses !== losses) again()
     }
   }
   const again = () => {
     if (link.isUp()) void catchUp()
   }
   link.onChange((isUp) => {
-    if (!isUp) state.isReady = false
+    if (!isUp) {
+      state.isReady = false
+      state.losses += 1
+    }
     again()
   })
   const timer = setInterval(again, REPLAY_EVERY_MS)

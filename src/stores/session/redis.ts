@@ -16,10 +16,12 @@ export type RedisSessions = Omit<SessionStore, 'revokeAll'> & {
   /** Ends all with this tag, and for good those created until then; how many there were. */
   revokeAll(tag: string, atMs: number): Promise<number>
   /**
-   * Puts a session back as it was where it is missing, also while Redis is away. False: it was
+   * Puts a session back as it was where it is missing, or would expire sooner. False: it was
    * revoked, or had to make room.
    */
   restore(id: SessionId, live: LiveSession): Promise<boolean>
+  /** The same beside requests, also while Redis is away. */
+  carryOver(id: SessionId, live: LiveSession): Promise<boolean>
   /** Sees to it that what was revoked is gone and stays so; also while Redis is away. */
   apply(revocation: Revocation): Promise<void>
 }
@@ -47,6 +49,10 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
       `${session.isGuest ? 1 : 0} ${session.accountId}`,
       MAX_SESSIONS_PER_TAG,
     ])
+  const putBack =
+    (id: SessionId, { expiresAtMs, ...session }: LiveSession) =>
+    async (client: RedisClient): Promise<boolean> =>
+      Number(await create(client, id, session, expiresAtMs)) !== 0
   const read = ({ tag, digest }: SessionId, prolongs: 0 | 1) =>
     link.run(async (client) =>
       parseSession(await runScript(client, READ, keyOf(tag), [digest, prolongs])),
@@ -68,10 +74,8 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
       const revocation = { tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }
       return Number(await link.run((client) => revokeAll(client, revocation, 1)))
     },
-    async restore(id, { expiresAtMs, ...session }) {
-      const act = (client: RedisClient) => create(client, id, session, expiresAtMs)
-      return Number(await link.attempt(act, RECOVERY_TIMEOUT_MS)) !== 0
-    },
+    restore: (id, live) => link.run(putBack(id, live)),
+    carryOver: (id, live) => link.attempt(putBack(id, live), RECOVERY_TIMEOUT_MS),
     async apply(revocation) {
       const { tag, digest, untilMs } = revocation
       const act = (client: RedisClient) =>

@@ -34,7 +34,7 @@ end
 
 /**
  * ARGV: digest, when it expires or 0 for a new one, idle, ends, created, the rest, most sessions.
- * Gives when it expires; 0: it was revoked.
+ * Gives when it expires, of one that is there already the later of both; 0: it was revoked.
  */
 export const CREATE = defineScript(`${FIELDS}
 local digest, expires = ARGV[1], tonumber(ARGV[2])
@@ -46,8 +46,10 @@ if created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then re
 if expires == 0 then expires = math.min(now + idle, ends) end
 if expires <= now then return expires end
 local existing = redis.call('HGET', key, 's' .. digest)
-if existing then return tonumber((parse(existing))) end
-if #live >= tonumber(ARGV[7]) then
+if existing then
+  local known = tonumber((parse(existing)))
+  if known >= expires then return known end
+elseif #live >= tonumber(ARGV[7]) then
   table.sort(live, function(a, b) return a[2] < b[2] end)
   redis.call('HDEL', key, live[1][1])
   redis.call('HSET', key, 'x' .. string.sub(live[1][1], 2), string.format('%.0f', live[1][2]))

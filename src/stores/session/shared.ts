@@ -70,12 +70,12 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
     // known here and unknown there: revoked elsewhere, or lost with what Redis held
     const mine = await here.recall(id)
     if (mine === null) return null
-    const isBack = await redis.restore(id, mine).catch(() => null)
+    const isBack = await there(() => redis.restore(id, mine))
     if (isBack === false) {
       here.forget(keyOf(id))
       return null
     }
-    const again = await there(() => ask(id))
+    const again = isBack && (await there(() => ask(id)))
     return again === undefined ? here.find(id, prolongs) : again
   }
   return {
@@ -185,7 +185,7 @@ export const createReplay = ({ redis, revocations, nowMs }: SharedSessionDeps): 
 export const restoreAll = async ({ redis, mirror }: SharedSessionDeps): Promise<void> => {
   const all = mirror.seen.keys().flatMap((key) => mirror.seen.peek(key) ?? [])
   await inCrowds(all, async ({ id, live }) => {
-    const isBack = await redis.restore(id, live)
+    const isBack = await redis.carryOver(id, live)
     if (!isBack) mirror.seen.delete(keyOf(id))
   })
 }

@@ -1,0 +1,101 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Revocations } from '../../src/stores/session/revocations.js'
+import { createProxy } from '../helpers/proxy.js'
+import { startRedis, until } from '../helpers/redis.js'
+import { createRevocations, freshName, isBack, monotonicMs, openReady } from './kit.js'
+
+const MAX_CALL_MS = 50
+
+const sessionOf = () => ({
+  accountId: 'a',
+  isGuest: false,
+  createdAtMs: Date.now(),
+  idleMs: 600_000,
+  endsAtMs: Date.now() + 3_600_000,
+})
+
+const idOf = (tag = freshName()) => ({ tag, digest: freshName() })
+
+t.test('a session used by a process that was cut off lives on for all of them', async (t) => {
+  const server = await startRedis(t)
+  const wire = await createProxy(server.port)
+  t.teardown(wire.close)
+  const revocations = createRevocations()
+  const cutOff = await openReady(t, `redis://127.0.0.1:${wire.port}`, { revocations })
+  const other = await openReady(t, server.url, { revocations })
+  const id = idOf()
+  const made = await cutOff.session.create(id, sessionOf())
+  wire.set('cut')
+  wire.reset()
+  await sleep(200)
+  const used = await cutOff.session.touch(id)
+  t.ok(used && used.expiresAtMs >= made.expiresAtMs + 150, 'its use prolongs it there')
+  wire.set('pass')
+  await isBack(cutOff)
+  t.equal((await other.session.read(id))?.expiresAtMs, used?.expiresAtMs)
+  t.ok(((await other.session.touch(id))?.expiresAtMs ?? 0) > (used?.expiresAtMs ?? 0))
+  await isBack(cutOff)
+})
+
+t.test('a Redis lost while it is told of revocations is told of all when it is back', async (t) => {
+  const server = await startRedis(t)
+  const known = createRevocations()
+  const id = idOf()
+  const atMs = Date.now() - 60_000
+  await known.note({ ...id, atMs, untilMs: atMs + 600_000 })
+  const gate = { isShut: false, isReached: false }
+  const revocations: Revocations = {
+    ...known,
+    async list(...asked) {
+      gate.isReached = gate.isShut
+      const found = await known.list(...asked)
+      while (gate.isShut) await sleep(5)
+      return found
+    },
+  }
+  const stores = await openReady(t, server.url, { revocations })
+  const isTold = () => server.command('hexists', `test:se:{${id.tag}}`, `x${id.digest}`)
+  t.equal(await isTold(), 1)
+
+  gate.isShut = true
+  await until(async () => {
+    if (!gate.isReached) throw new Error('nobody looks for what is new')
+  }, 10_000)
+  await server.kill()
+  await server.start()
+  await until(async () => {
+    if (!stores.links.session?.isUp()) throw new Error('Redis has not returned')
+  }, 10_000)
+  t.equal(await isTold(), 0, 'it returned empty')
+  gate.isShut = false
+  await isBack(stores)
+  t.equal(await isTold(), 1)
+})
+
+t.test('a Redis that hangs while a lost session is put back costs one call little', async (t) => {
+  const server = await startRedis(t)
+  const known = createRevocations()
+  let hangs = false
+  const revocations: Revocations = {
+    ...known,
+    // asked between the look that finds nothing and the putting back
+    async isRevoked(...asked) {
+      if (hangs) server.pause()
+      return known.isRevoked(...asked)
+    },
+  }
+  const stores = await openReady(t, server.url, { revocations })
+  const id = idOf()
+  await stores.session.create(id, sessionOf())
+  await server.command('flushall')
+  hangs = true
+  const startedMs = monotonicMs()
+  t.ok(await stores.session.touch(id), 'it lives on here')
+  const tookMs = monotonicMs() - startedMs
+  t.ok(tookMs <= MAX_CALL_MS, `${tookMs.toFixed(1)} ms`)
+  hangs = false
+  server.resume()
+  await isBack(stores)
+  t.ok(await stores.session.touch(id))
+})
