@@ -1,6 +1,7 @@
 import { createMemoryCache } from './cache/memory.js'
 import { createRedisCache } from './cache/redis.js'
 import { createSharedCache } from './cache/shared.js'
+import { VOLATILE_TTL_MS } from './cache/store.js'
 import { createMemoryCounters } from './counters/memory.js'
 import { createRedisCounters } from './counters/redis.js'
 import { createSharedCounters } from './counters/shared.js'
@@ -50,7 +51,7 @@ export type OpenStores = Stores & {
 }
 
 /** A catalogue is a few values; that of a large shop fits as well. */
-const SMALL_CACHE = { maxEntries: 1_000, maxBytes: 4_194_304, maxTtlMs: 30_000 }
+const SMALL_CACHE = { maxEntries: 1_000, maxBytes: 4_194_304, maxTtlMs: VOLATILE_TTL_MS }
 
 /** The stores of this process alone. */
 export const openMemoryStores = ({ nowMs, monotonicMs }: StoreClocks): Stores => ({
