@@ -6,7 +6,8 @@ import { createLanes } from './lanes.js'
 import type { AccountState, Operation, Outcome } from './model.js'
 import { emptyContext, knownFrom, whatToLoad } from './needs.js'
 import { type Answer, planBatch } from './plan.js'
-import type { LedgerPort, LoadRequest } from './port.js'
+import type { LedgerPort, LoadReply, LoadRequest } from './port.js'
+import { createReadTogether } from './read-together.js'
 import { settled } from './rules.js'
 import { createWriter } from './writer.js'
 
@@ -59,12 +60,14 @@ export async function createLedger({ pool, readPool, ...deps }: LedgerDeps): Pro
     time: deps.time,
     deadlineMs,
   }
-  await loadOne(looking, null)
+  await load(looking, [])
+  const { soon } = deps.time
+  const readOne = createReadTogether({ load: (accountIds) => load(looking, accountIds), soon })
   return {
     submit: lanes.submit,
     preview: (operation) => preview(looking, operation),
     read: async (accountId) => {
-      const { state, nowMs } = await loadOne(looking, accountId)
+      const { state, nowMs } = await readOne(accountId)
       return state && settled(state, nowMs)
     },
     now: clock.now,
@@ -87,15 +90,8 @@ function look({ port, clock, time, deadlineMs }: Looking, request: LoadRequest) 
   return withRetries(attempt, { deadlineMs, now, sleep, random })
 }
 
-async function loadOne(
-  looking: Looking,
-  accountId: string | null,
-): Promise<{ state: AccountState | null; nowMs: number }> {
-  const accounts = accountId === null ? [] : [accountId]
-  const request = { accounts, keys: [], charges: [], holds: [], lots: [] }
-  const reply = await look(looking, request)
-  return { state: reply.accounts[0] ?? null, nowMs: reply.nowMs }
-}
+const load = (looking: Looking, accounts: readonly string[]): Promise<LoadReply> =>
+  look(looking, { accounts, keys: [], charges: [], holds: [], lots: [] })
 
 async function preview(looking: Looking, operation: Operation): Promise<Outcome> {
   const entry = { operation, lookUp: false }
