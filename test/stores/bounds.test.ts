@@ -6,6 +6,9 @@ import { createMemoryCache } from '../../src/stores/cache/memory.js'
 import { createMemoryCounters } from '../../src/stores/counters/memory.js'
 import { createMemoryRateLimit } from '../../src/stores/rate-limit/memory.js'
 import { createMemorySessions } from '../../src/stores/session/memory.js'
+import type { RedisSessions } from '../../src/stores/session/redis.js'
+import { createSessionMirror, createSharedSessions } from '../../src/stores/session/shared.js'
+import { createRevocations } from './kit.js'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -107,3 +110,37 @@ t.test('counters, boards and sets are bounded', async (t) => {
   t.equal(top.length, 10)
   t.same(top[0], { member: '99', score: 99 }, 'the highest stay')
 })
+
+t.test("ending an account's sessions costs no look at all the others", async (t) => {
+  let time = 0
+  const nowMs = () => ++time
+  const revocations = createRevocations()
+  const deps = { mirror: createSessionMirror(nowMs), revocations, nowMs, isReady: () => false }
+  const store = createSharedSessions({ ...deps, redis: createUnused() })
+  const session = { accountId: 'a', isGuest: false, createdAtMs: 0, idleMs: 8e7, endsAtMs: 9e7 }
+  for (let i = 0; i < 50_000; i += 1) {
+    await store.create({ tag: `tag-${i % 25_000}`, digest: `digest-${i}` }, session)
+  }
+  const startedMs = performance.now()
+  for (let i = 0; i < 100; i += 1) t.equal(await store.revokeAll(`tag-${i}`), 2)
+  const tookMs = performance.now() - startedMs
+  t.ok(tookMs < 200, `${tookMs.toFixed(0)} ms for a hundred`)
+  t.equal(await store.revokeAll('tag-1'), 0)
+  t.ok(await store.read({ tag: 'tag-200', digest: 'digest-200' }))
+})
+
+/** A Redis that is never ready is never asked. */
+const createUnused = (): RedisSessions => {
+  const refuse = async () => {
+    throw new Error('asked although it is away')
+  }
+  const reads = { create: refuse, read: refuse, touch: refuse }
+  return {
+    ...reads,
+    revoke: refuse,
+    revokeAll: refuse,
+    restore: refuse,
+    carryOver: refuse,
+    apply: refuse,
+  }
+}

@@ -6,6 +6,7 @@ import {
   type SessionId,
   type SessionStore,
 } from './store.js'
+import { createTagIndex } from './tag-index.js'
 
 /** Some 500 bytes each. */
 const MAX_SESSIONS = 100_000
@@ -20,27 +21,21 @@ type Kept = { readonly session: Session; readonly id: SessionId; expiresAtMs: nu
 /** The sessions of this process alone; beyond the limit, those used longest ago end. */
 export const createMemorySessions = (deps: MemorySessionDeps): SessionStore => {
   const { nowMs, maxSessions = MAX_SESSIONS } = deps
-  const byTag = new Map<string, Set<string>>()
-  const forget = ({ tag, digest }: SessionId): void => {
-    const digests = byTag.get(tag)
-    digests?.delete(digest)
-    if (digests?.size === 0) byTag.delete(tag)
-  }
+  const tags = createTagIndex()
   const kept = createBoundedMap<Kept>({
     maxEntries: maxSessions,
     nowMs,
-    onRemove: ({ id }) => forget(id),
+    onRemove: ({ id }) => tags.remove(id),
   })
   const keep = (entry: Kept): LiveSession => {
     kept.set(keyOf(entry.id), entry, entry.expiresAtMs)
-    const digests = byTag.get(entry.id.tag) ?? new Set<string>()
-    byTag.set(entry.id.tag, digests.add(entry.id.digest))
+    tags.add(entry.id)
     return { ...entry.session, expiresAtMs: entry.expiresAtMs }
   }
   const makeRoom = (tag: string): void => {
-    const digests = byTag.get(tag)
-    if (digests === undefined || digests.size < MAX_SESSIONS_PER_TAG) return
-    const all = [...digests].map((digest) => kept.peek(keyOf({ tag, digest })))
+    const digests = tags.digestsOf(tag)
+    if (digests.length < MAX_SESSIONS_PER_TAG) return
+    const all = digests.map((digest) => kept.peek(keyOf({ tag, digest })))
     const first = all.reduce((a, b) => (expiryOf(b) < expiryOf(a) ? b : a))
     if (first !== undefined) kept.delete(keyOf(first.id))
   }
@@ -62,8 +57,7 @@ export const createMemorySessions = (deps: MemorySessionDeps): SessionStore => {
       return kept.delete(keyOf(id))
     },
     async revokeAll(tag) {
-      const digests = [...(byTag.get(tag) ?? [])]
-      return digests.filter((digest) => kept.delete(keyOf({ tag, digest }))).length
+      return tags.digestsOf(tag).filter((digest) => kept.delete(keyOf({ tag, digest }))).length
     },
   }
 }

@@ -11,12 +11,16 @@ import {
   type SessionStore,
   SessionsAwayError,
 } from './store.js'
+import { createTagIndex } from './tag-index.js'
 
 export type Mirrored = { readonly id: SessionId; readonly live: LiveSession }
 
 /** What this process knows of the sessions that it has seen. */
 export type SessionMirror = {
-  readonly seen: BoundedMap<Mirrored>
+  readonly seen: Pick<BoundedMap<Mirrored>, 'get' | 'peek' | 'delete' | 'keys'>
+  see(id: SessionId, live: LiveSession): void
+  /** Of the sessions seen of an account. */
+  digestsOf(tag: string): readonly string[]
   /** What was revoked here, by the key of the session. */
   readonly revoked: BoundedMap<true>
 }
@@ -35,10 +39,23 @@ const MAX_MIRRORED = 50_000
 /** For a use that was under way when the session was revoked, and for clocks that differ. */
 const LATE_MS = 60_000
 
-export const createSessionMirror = (nowMs: () => number): SessionMirror => ({
-  seen: createBoundedMap({ maxEntries: MAX_MIRRORED, nowMs }),
-  revoked: createBoundedMap({ maxEntries: MAX_MIRRORED, nowMs }),
-})
+export const createSessionMirror = (nowMs: () => number): SessionMirror => {
+  const tags = createTagIndex()
+  const seen = createBoundedMap<Mirrored>({
+    maxEntries: MAX_MIRRORED,
+    nowMs,
+    onRemove: ({ id }) => tags.remove(id),
+  })
+  return {
+    seen,
+    see(id, live) {
+      seen.set(keyOf(id), { id, live }, live.expiresAtMs)
+      tags.add(id)
+    },
+    digestsOf: tags.digestsOf,
+    revoked: createBoundedMap({ maxEntries: MAX_MIRRORED, nowMs }),
+  }
+}
 
 /**
  * Sessions in Redis, and what this process has seen of them in its memory: while Redis is away,
@@ -48,7 +65,7 @@ export const createSessionMirror = (nowMs: () => number): SessionMirror => ({
 export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
   const { redis, isReady, mirror, nowMs } = deps
   const remember = (id: SessionId, live: LiveSession): LiveSession => {
-    mirror.seen.set(keyOf(id), { id, live }, live.expiresAtMs)
+    mirror.see(id, live)
     return live
   }
   /** Undefined: nothing can be said without Redis. */
@@ -122,7 +139,7 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
       }
       if (!prolongs) return live
       const prolonged = { ...live, expiresAtMs: expiryAfter(live, nowMs()) }
-      mirror.seen.set(keyOf(id), { id, live: prolonged }, prolonged.expiresAtMs)
+      mirror.see(id, prolonged)
       return prolonged
     },
     async revoke(id: SessionId): Promise<boolean> {
@@ -136,7 +153,7 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
       await revocations.note({ tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS + LATE_MS })
       // one created after this call must be newer than what it revokes
       if (nowMs() <= atMs) await sleep(1)
-      const keys = mirror.seen.keys().filter((key) => key.startsWith(`${tag} `))
+      const keys = mirror.digestsOf(tag).map((digest) => keyOf({ tag, digest }))
       return { atMs, seen: keys.filter(forget).length }
     },
   }
