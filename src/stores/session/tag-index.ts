@@ -1,6 +1,6 @@
 import type { SessionId } from './store.js'
 
-/** Which sessions are kept of each account, so that all of one are found without a look at others. */
+/** Which sessions are kept of each account: all of one are found without a look at others. */
 export type TagIndex = {
   add(id: SessionId): void
   remove(id: SessionId): void
