@@ -99,3 +99,16 @@ t.test('a Redis that hangs while a lost session is put back costs one call littl
   await isBack(stores)
   t.ok(await stores.session.touch(id))
 })
+
+t.test('after an outage a look at a limit says what taking would say', async (t) => {
+  const server = await startRedis(t)
+  const stores = await openReady(t, server.url)
+  const [key, limit] = [freshName(), { max: 3, windowMs: 600_000 }]
+  await server.kill()
+  for (let i = 0; i < 3; i += 1) t.ok((await stores.rateLimit.take(key, limit, 1)).isAllowed)
+  await server.start()
+  await isBack(stores)
+  const { isAllowed, remaining } = await stores.rateLimit.peek(key, limit)
+  t.same({ isAllowed, remaining }, { isAllowed: false, remaining: 0 })
+  t.equal((await stores.rateLimit.take(key, limit, 1)).isAllowed, false)
+})

@@ -31,14 +31,17 @@ export const createSharedRateLimit = (deps: SharedRateLimitDeps): RateLimitStore
     if (state.isAllowed) note()
     return state
   }
+  /** The refusal by what was counted here while Redis was away; null: ask Redis. */
+  const refusalHere = (key: string, limit: Limit, cost: number): LimitState | null => {
+    if (monotonicMs() - lastAwayMs >= 2 * limit.windowMs) return null
+    const own = memory.look(key, limit, cost)
+    return own.isAllowed ? null : own
+  }
   return {
-    async take(key, limit, cost) {
-      if (monotonicMs() - lastAwayMs < 2 * limit.windowMs) {
-        const own = memory.look(key, limit, cost)
-        if (!own.isAllowed) return own
-      }
-      return orHere(ask(key, limit, cost), () => memory.take(key, limit, cost))
-    },
-    peek: (key, limit) => orHere(redis.peek(key, limit), () => memory.peek(key, limit)),
+    take: async (key, limit, cost) =>
+      refusalHere(key, limit, cost) ??
+      orHere(ask(key, limit, cost), () => memory.take(key, limit, cost)),
+    peek: async (key, limit) =>
+      refusalHere(key, limit, 1) ?? orHere(redis.peek(key, limit), () => memory.peek(key, limit)),
   }
 }
