@@ -10,7 +10,8 @@ const CHECK_EVERY_MS = 100
 
 /**
  * Answers every request that nobody has answered in time: what it waits for, a connection, a
- * statement, another call with its key, has limits of its own, and their sum may be longer. One
+ * statement, another call with its key, has limits of its own, and their sum may be longer. If the
+ * wait was for the caller's body, that is what it is told, and it is no failure of ours. One
  * timer for all, since a timer for each costs more than the rest of the way through the framework.
  */
 export function registerDeadline(app: App, timeoutMs: number): void {
@@ -42,10 +43,22 @@ export function registerDeadline(app: App, timeoutMs: number): void {
 
 function cutShort(request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent || reply.raw.headersSent || reply.raw.destroyed) return
+  // to whoever reads the body it is like any body that breaks off: answered, and closed behind
+  if (isArriving(request)) {
+    request.raw.emit('error', unfinished())
+    return
+  }
   sendProblem(isWrite(request.method) ? unknown() : late(), request, reply)
   // what the handler comes to in the end is no answer any more
   reply.hijack()
 }
+
+/** Whether somebody reads the body and its end has not come; before that, the wait is ours. */
+const isArriving = ({ raw }: FastifyRequest): boolean =>
+  raw.readableFlowing === true && !raw.readableEnded
+
+const unfinished = (): AppError =>
+  new AppError('request_timeout', 'The body did not arrive in time')
 
 const unknown = (): AppError =>
   new AppError('outcome_unknown', 'It took too long to tell: ask again with the same key')

@@ -1,9 +1,7 @@
-import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorCode } from '../errors.js'
 import { toFailure } from './failure.js'
-import { PROBLEM_TYPE, problemHeaders, toProblem } from './problem.js'
+import { problemHeaders, toProblem } from './problem.js'
 import type { RateLimits } from './rate-limits.js'
 import { type App, pathOf } from './route.js'
 
@@ -40,20 +38,6 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .header('x-request-id', request.id)
     .headers(problemHeaders(failure))
     .send(body)
-}
-
-/** What node answers for itself when a request can not even be read as HTTP. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const failure = new AppError('invalid_request', 'The request can not be read as HTTP/1.1')
-  const body = JSON.stringify(toProblem(failure, { instance: '/', requestId: '' }))
-  const head = `HTTP/1.1 400 ${STATUS_CODES[400]}\r\ncontent-type: ${PROBLEM_TYPE}\r\n`
-  socket.end(
-    `${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
 }
 
 function logFailure(failure: AppError, error: unknown, request: FastifyRequest): void {

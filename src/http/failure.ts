@@ -10,7 +10,9 @@ const TOO_LARGE =
 /** The failure that the client sees; what we did not expect shows nothing of itself. */
 export function toFailure(error: unknown): AppError {
   if (error instanceof SessionsAwayError) return sessionsAway()
-  const known = fromDatabase(error) ?? fromFramework(error)
+  // first, for a caller that hangs up looks like a lost connection to the database
+  const refused = error instanceof AppError ? error : fromFramework(error)
+  const known = refused ?? fromDatabase(error)
   return known ?? new AppError('internal', 'Something went wrong here', {}, error)
 }
 
@@ -22,6 +24,9 @@ const sessionsAway = (): AppError =>
 function fromFramework(error: unknown): AppError | null {
   if (typeof error !== 'object' || error === null || !('statusCode' in error)) return null
   const { statusCode: status, code } = error as { statusCode: unknown; code?: unknown }
+  if (code === 'ECONNRESET' && status === 400) {
+    return new AppError('invalid_request', 'The request was broken off')
+  }
   if (status === 413) return new AppError('payload_too_large', TOO_LARGE)
   if (status === 415) {
     return new AppError('unsupported_media_type', 'The body must be sent as application/json')

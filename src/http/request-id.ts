@@ -4,7 +4,9 @@ import type { IncomingMessage } from 'node:http'
 const SANE = /^[A-Za-z0-9._:-]{1,64}$/
 
 /** Gives each request its id: the caller's `x-request-id` when it is sane, else a short new one. */
-export function createRequestId(prefix: string): (request: IncomingMessage) => string {
+export function createRequestId(
+  prefix: string,
+): (request: Pick<IncomingMessage, 'headers'>) => string {
   let count = 0
   return ({ headers }) => {
     const given = headers['x-request-id']

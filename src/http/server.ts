@@ -3,8 +3,9 @@ import { type Actor, ANONYMOUS } from './actor.js'
 import { type AuditSink, registerAudit } from './audit.js'
 import { type Authenticator, registerAuth } from './auth.js'
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body.js'
+import { createClientErrorHandler, createExpectationHandler, missingHost } from './client-error.js'
 import { registerDeadline } from './deadline.js'
-import { answerClientError, registerErrorHandler, sendProblem } from './error-handler.js'
+import { registerErrorHandler, sendProblem } from './error-handler.js'
 import type { Metrics } from './metrics.js'
 import { registerOpenapi } from './openapi.js'
 import { registerQueryCheck } from './query.js'
@@ -38,19 +39,22 @@ export type HttpDeps = {
 
 /** A server with everything that is HTTP and belongs to no feature, and no route of a feature. */
 export async function createHttpServer(deps: HttpDeps): Promise<App> {
+  const newId = createRequestId(deps.requestIdPrefix)
   const server = fastify({
     loggerInstance: deps.logger,
     logController: new LogController({ disableRequestLogging: true }),
     // a child logger for each request costs more than the request; ids are logged where needed
     childLoggerFactory: (logger) => logger,
-    genReqId: createRequestId(deps.requestIdPrefix),
+    genReqId: newId,
     trustProxy: trustOf(deps.trustProxy),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: createClientErrorHandler(newId),
+    // node would refuse it without a word: missingHost does
+    http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => {
       request.failure = null
       return sendProblem(error, request, reply)
@@ -59,6 +63,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   // in place of the type provider's own compilers: these tell the fields and are quicker
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler(deps.serializer))
+  server.server.on('checkExpectation', createExpectationHandler(newId))
   const app = server as unknown as App
   decorate(app)
   const limits = await registerRateLimits(app, deps.limits, deps.authenticator)
@@ -81,7 +86,7 @@ function decorate(app: App): void {
   app.addHook('onRequest', (request, reply, done) => {
     request.actor = ANONYMOUS
     reply.header('x-request-id', request.id)
-    done()
+    done(missingHost(request.raw) ?? undefined)
   })
 }
 

@@ -26,7 +26,9 @@ export function observeTraffic(app: App, registry: Registry, now: () => number):
     const seconds = reply.elapsedTime / 1000
     if (request.routeOptions.config.audit?.record === 'ledger') writes.add(isFailed, seconds)
     const isStream = /event-stream/.test(String(reply.getHeader('content-type')))
-    if (request.routeOptions.url?.startsWith('/v1/') && !isStream) api.add(isFailed, seconds)
+    // how long a caller takes to send says nothing of how quick we are
+    const isOurs = !isStream && request.failure?.code !== 'request_timeout'
+    if (request.routeOptions.url?.startsWith('/v1/') && isOurs) api.add(isFailed, seconds)
     done()
   })
   addGauge(registry, {
