@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { IncomingHttpHeaders } from 'node:http'
 import { AppError } from '../errors.js'
 import type { App } from './route.js'
 
@@ -7,14 +8,17 @@ export const BODY_LIMIT_BYTES = 16 * 1024
 /** A bulk call of 1,000 operations. */
 export const BULK_BODY_LIMIT_BYTES = 1024 * 1024
 
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/i
+
 /**
  * Reads bodies as JSON. An empty one counts as `{}`, whatever its content type, also when there is
  * none at all. `__proto__` stays an own key like any other: no one copies a body by assignment.
  */
 export function registerBodyParsers(app: App): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     try {
+      refuseEncoded(request.headers)
       done(null, parseJson(body as Buffer))
     } catch (error) {
       done(error as Error)
@@ -34,6 +38,18 @@ export function registerBodyParsers(app: App): void {
       },
     ]
   })
+}
+
+/** Text that was packed, or written in another way, would be read as something else. */
+function refuseEncoded(headers: IncomingHttpHeaders): void {
+  const { 'content-encoding': encoding, 'content-type': type = '' } = headers
+  if (encoding && encoding.trim().toLowerCase() !== 'identity') {
+    throw new AppError('unsupported_media_type', 'The body must be sent without Content-Encoding')
+  }
+  const charset = CHARSET.exec(type)?.[1]
+  if (charset !== undefined && charset.toLowerCase() !== 'utf-8') {
+    throw new AppError('unsupported_media_type', 'The body must be sent in the charset utf-8')
+  }
 }
 
 /** Throws AppError `invalid_request` that tells where the text stops being JSON. */

@@ -163,6 +163,33 @@ t.test('unknown fields are refused by name', async (t) => {
   }
 })
 
+t.test('a body that is packed, or in another charset, is refused before it is read', async (t) => {
+  const { call, open } = await openApp(t)
+  await open('a', 100)
+  const statusOf = async (headers: Record<string, string>) => {
+    const { status, body } = await call(
+      'POST',
+      '/v1/accounts/a/charges',
+      { amount: 1 },
+      { headers },
+    )
+    return status === 415 ? body.detail : status
+  }
+  for (const encoding of ['gzip', 'br', 'identity, gzip', '']) {
+    const detail = await statusOf({ 'content-encoding': encoding })
+    t.match(detail, encoding === '' ? 201 : /without Content-Encoding/, encoding)
+  }
+  const typeOf = (charset: string) => ({ 'content-type': `application/json${charset}` })
+  for (const charset of [';charset=latin1', '; Charset="UTF-16"', '; charset=']) {
+    t.match(await statusOf(typeOf(charset)), /in the charset utf-8/, charset)
+  }
+  for (const charset of ['', '; charset=utf-8', ';charset="UTF-8"', '; profile=x']) {
+    t.equal(await statusOf(typeOf(charset)), 201, charset)
+  }
+  t.equal(await statusOf({ 'content-encoding': 'Identity' }), 201)
+  t.equal((await call('GET', '/v1/accounts/a/balance')).body.balance, 94)
+})
+
 t.test('an empty body counts as an empty object, whatever its content type', async (t) => {
   const { app, open } = await openApp(t)
   const types = [undefined, 'application/json', 'application/x-www-form-urlencoded']
