@@ -210,6 +210,30 @@ t.test('a session spends by action, at the price of the list, and never by amoun
   })
 })
 
+t.test('a session lowers no price by variables below 0; a back end may use them', async (t) => {
+  const { call, open, as, begin } = await openScene(t)
+  await call('PUT', '/v1/prices/chat', { formula: 'tokens * 0.001 + 10' })
+  await open('ada', 100)
+  const token = await begin('ada')
+  const cheap = { action: 'chat', variables: { tokens: -10_000 } }
+  const refusal = {
+    status: 400,
+    body: {
+      code: 'invalid_request',
+      detail: /variables\.tokens: Must be at least 0/,
+      errors: [{ in: 'body', path: 'variables.tokens' }],
+    },
+  }
+  const charges = '/v1/accounts/ada/charges'
+  t.match(await as(token, 'POST', charges, cheap), refusal)
+  t.match(await as(token, 'POST', charges, { ...cheap, dryRun: true }), refusal)
+  t.match(await as(token, 'POST', '/v1/accounts/ada/holds', { ...cheap, ttlSeconds: 60 }), refusal)
+  t.equal((await as(token, 'POST', charges, { ...cheap, quantity: -1 })).status, 400)
+  const none = { action: 'chat', variables: { tokens: 0 } }
+  t.match(await as(token, 'POST', charges, none), { status: 201, body: { amount: -10 } })
+  t.match(await call('POST', charges, cheap), { status: 201, body: { amount: 0 } })
+})
+
 t.test("a session's idempotency keys are its account's own, and no back end's", async (t) => {
   const { call, open, begin } = await openScene(t)
   await call('PUT', '/v1/prices/draw', { cost: 3 })

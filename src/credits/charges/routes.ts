@@ -6,7 +6,7 @@ import { spendingErrors } from '../spending-errors.js'
 import { transaction } from '../transaction.js'
 import { chargeBody, estimate, refundBody } from './schema.js'
 import type { Charges } from './service.js'
-import { refuseSessionAmount } from './session-cost.js'
+import { refuseSessionCost } from './session-cost.js'
 
 export const chargeRoutes: FastifyPluginAsyncZod<{ charges: Charges }> = async (
   app,
@@ -14,7 +14,7 @@ export const chargeRoutes: FastifyPluginAsyncZod<{ charges: Charges }> = async (
 ) => {
   app.post('/v1/accounts/:accountId/charges', createCharge, async (request, reply) => {
     const { accountId } = request.params
-    refuseSessionAmount(request.actor, request.body)
+    refuseSessionCost(request.actor, request.body)
     const caller = callerOf(request)
     if (request.body.dryRun) {
       return reply.code(200).send(await charges.estimate(caller, accountId, request.body))
@@ -45,7 +45,8 @@ const createCharge = contract({
     description:
       'Takes credits, either `amount` as it stands or what the price list says of `action` ' +
       'with its `quantity` and `variables`. The reply tells which grants paid. With `dryRun` ' +
-      'nothing is written and the reply is an estimate. A session charges by `action` alone.',
+      'nothing is written and the reply is an estimate. A session charges by `action` alone, ' +
+      'and with no variable below 0.',
     params: accountParams,
     body: chargeBody,
     response: { 201: transaction, 200: estimate },

@@ -3,7 +3,7 @@ import { callerOf, markReplay } from '../../http/once.js'
 import { decodeCursor, isSeq } from '../../http/page.js'
 import { contract } from '../../http/route.js'
 import { accountParams } from '../../http/schema.js'
-import { refuseSessionAmount } from '../charges/session-cost.js'
+import { refuseSessionCost } from '../charges/session-cost.js'
 import { spendingErrors } from '../spending-errors.js'
 import { transaction } from '../transaction.js'
 import * as schema from './schema.js'
@@ -17,7 +17,7 @@ export const holdRoutes: FastifyPluginAsyncZod<{ holds: Holds }> = async (app, {
 
   app.post('/v1/accounts/:accountId/holds', createHold, async (request, reply) => {
     const { params, body } = request
-    refuseSessionAmount(request.actor, body)
+    refuseSessionCost(request.actor, body)
     const written = await holds.hold(callerOf(request), params.accountId, body)
     if (written.isReplay) markReplay(request, reply)
     return reply.code(201).send(written.transaction)
@@ -67,7 +67,8 @@ const createHold = contract({
     description:
       'Reserves credits for a job before it runs, by amount or by the price list. They stay ' +
       'in the balance and can not be spent otherwise. At its deadline a hold ends by itself. A ' +
-      'session holds by `action` alone, and leaves it to a back end to settle.',
+      'session holds by `action` alone, with no variable below 0, and leaves it to a back end to ' +
+      'settle.',
     params: accountParams,
     body: schema.holdBody,
     response: { 201: transaction },
