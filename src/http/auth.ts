@@ -15,7 +15,7 @@ import {
   scopesOf,
 } from './actor.js'
 import type { App } from './route.js'
-import { sessionIdOf, sessionName } from './session-token.js'
+import { SESSION_PREFIX, sessionIdOf, sessionName } from './session-token.js'
 import { repeatedHeader } from './single-header.js'
 
 /** How long another instance may still accept a key after it was revoked elsewhere. */
@@ -124,7 +124,7 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
       if (digest === configured) return operator
       if (!KEY_SHAPE.test(key)) {
         const session = sessionIdOf(key, digest)
-        if (session === null) throw unknownKey()
+        if (session === null) throw key.startsWith(SESSION_PREFIX) ? unknownSession() : unknownKey()
         return sessionActor(deps.touchSession, session)
       }
       const entry = known.get(digest)

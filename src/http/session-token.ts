@@ -8,6 +8,8 @@ const TAG_BYTES = 8
 /** How much of a digest tells sessions apart in logs: too little to look one up by. */
 const SHOWN_DIGITS = 16
 
+/** How tokens of sessions begin, so that nobody takes them for API keys. */
+export const SESSION_PREFIX = 'cs_'
 /** `cs_`, the tag of the account (8 bytes) and 32 random bytes, both in base64url. */
 const TOKEN = /^cs_([A-Za-z0-9_-]{11})[A-Za-z0-9_-]{43}$/
 
@@ -17,7 +19,7 @@ export const sessionTag = (accountId: string): string =>
 
 /** A new token of 256 random bits. It is shown once, and kept nowhere. */
 export const newSessionToken = (accountId: string, randomBytes: (size: number) => Buffer): string =>
-  `cs_${sessionTag(accountId)}${randomBytes(RANDOM_BYTES).toString('base64url')}`
+  `${SESSION_PREFIX}${sessionTag(accountId)}${randomBytes(RANDOM_BYTES).toString('base64url')}`
 
 /** Where the session of a token is kept; null: no token of ours. `digest` is its SHA-256. */
 export function sessionIdOf(token: string, digest = hash('sha256', token)): SessionId | null {

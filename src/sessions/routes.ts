@@ -62,7 +62,7 @@ export const sessionRoutes: FastifyPluginAsyncZod<SessionRoutesDeps> = async (ap
   app.delete('/v1/accounts/:accountId/sessions', revokeSessions, (request, reply) =>
     once<RevokedSessions>(request, reply, async () => {
       const { accountId } = request.params
-      const revoked = await sessions.revokeAll(accountId)
+      const revoked = await sessions.revokeOf(accountId)
       return { status: 200, body: { accountId, revoked } }
     }),
   )
@@ -82,6 +82,7 @@ const createSession = contract({
     errors: [
       'account_not_found',
       'account_closed',
+      'already_converted',
       'secret_not_replayed',
       'sessions_unavailable',
       'database_unavailable',
@@ -176,7 +177,7 @@ const revokeSessions = contract({
   config: {
     access: 'sessions:write',
     audit: { action: 'sessions_revoke', record: 'act' },
-    errors: ['sessions_unavailable'],
+    errors: ['account_not_found', 'sessions_unavailable'],
   },
   schema: {
     operationId: 'revokeSessions',

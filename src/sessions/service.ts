@@ -34,8 +34,8 @@ export type SessionCaller = { readonly actor: string; readonly requestId: string
 export type Sessions = {
   /**
    * Begins a session of an account; its token is in the answer and nowhere else. A frozen account
-   * may have one: it can look, and the ledger refuses what it can't do. Throws `account_not_found`
-   * and `account_closed`.
+   * may have one: it can look, and the ledger refuses what it can't do. Throws `account_not_found`,
+   * `account_closed`, and `already_converted` for a guest who has become a user.
    */
   create(accountId: string): Promise<NewSession>
   /** Opens an account of its own for a guest, without a signup bonus, and begins its session. */
@@ -46,7 +46,12 @@ export type Sessions = {
   find(token: string): Promise<LiveSession | null>
   /** Ends one session, everywhere at once; how many there were. Safe to repeat. */
   revoke(token: string): Promise<number>
-  /** Ends all sessions of an account, everywhere at once; how many there were. Safe to repeat. */
+  /**
+   * Ends all sessions of an account, everywhere at once; how many there were. Throws
+   * `account_not_found`. Safe to repeat.
+   */
+  revokeOf(accountId: string): Promise<number>
+  /** The same of an account that may not be there any more, or not yet. */
   revokeAll(accountId: string): Promise<number>
 }
 
@@ -62,13 +67,17 @@ export function createSessions(deps: SessionsDeps): Sessions {
     return { token, ...viewOf(await store.create(idOf(token), session)) }
   }
 
+  const revokeAll = (accountId: string) => store.revokeAll(sessionTag(accountId))
+
   return {
     async create(accountId) {
       const state = await ledger.read(accountId)
       if (state === null) throw accountNotFound(accountId)
       const guest = await guests.get(accountId)
-      if (state.status === 'closed' || (guest !== null && guest.convertedTo !== null)) {
-        throw new AppError('account_closed', 'The account is closed')
+      if (state.status === 'closed') throw new AppError('account_closed', 'The account is closed')
+      if (guest !== null && guest.convertedTo !== null) {
+        const detail = 'The guest has become a user; its account closes when its holds are settled'
+        throw new AppError('already_converted', detail)
       }
       // the job that closes guests' accounts leaves it alone while this session can last
       if (guest !== null) await guests.postpone(guest, now() + times.maxMs)
@@ -98,7 +107,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
     },
 
     revoke: async (token) => ((await store.revoke(idOf(token))) ? 1 : 0),
-    revokeAll: (accountId) => store.revokeAll(sessionTag(accountId)),
+    async revokeOf(accountId) {
+      if ((await ledger.read(accountId)) === null) throw accountNotFound(accountId)
+      return revokeAll(accountId)
+    },
+
+    revokeAll,
   }
 }
 

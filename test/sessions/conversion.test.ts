@@ -229,7 +229,7 @@ t.test('what a hold has reserved follows when the hold is settled', async (t) =>
   t.equal((await as(visitor.token, 'GET', '/v1/sessions/current')).status, 401)
   t.match(await call('POST', '/v1/sessions', { accountId: visitor.accountId }), {
     status: 409,
-    body: { code: 'account_closed' },
+    body: { code: 'already_converted', detail: /has become a user/ },
   })
   clock.aheadMs += 10 * 60_000
   await runJob('sessions.guests')
@@ -240,6 +240,26 @@ t.test('what a hold has reserved follows when the hold is settled', async (t) =>
   t.equal(await balanceOf(scene, 'ada'), 50)
   t.equal(await statusOf(scene, visitor.accountId), 'closed')
   t.same(await mismatches(scene), [])
+})
+
+t.test('who lost the reply of a conversion is told that it was done', async (t) => {
+  const scene = await openScene(t)
+  const { call, open, as, begin } = scene
+  await open('ada')
+  const first = await guestWith(scene, 10)
+  const userToken = await begin('ada')
+  t.equal((await as(first.token, 'POST', CONVERT, { userToken })).status, 200)
+  t.equal((await as(first.token, 'POST', CONVERT, { userToken })).status, 401, 'the guest is gone')
+  t.equal((await as(userToken, 'GET', '/v1/sessions/current')).status, 200, 'the user is not')
+  const second = await guestWith(scene, 10)
+  const body = { guestToken: second.token, accountId: 'ada' }
+  const idempotencyKey = 'convert-1'
+  t.equal((await call('POST', CONVERT, body, { idempotencyKey })).status, 200)
+  const again = await call('POST', CONVERT, body, { idempotencyKey })
+  t.match(again, { status: 409, body: { code: 'secret_not_replayed' } })
+  t.match(await call('POST', CONVERT, body), { status: 404, body: { code: 'session_not_found' } })
+  t.equal((await call('POST', '/v1/sessions', { accountId: 'ada' })).status, 201)
+  t.equal(await balanceOf(scene, 'ada'), 20)
 })
 
 t.test('a process that dies between debit and credit loses nothing', async (t) => {

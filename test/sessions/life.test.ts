@@ -103,6 +103,10 @@ t.test('all sessions of an account end at once, and no other', async (t) => {
   }
   t.equal((await as(other, 'GET', '/v1/accounts/bob/balance')).status, 200)
   t.match((await call('DELETE', '/v1/accounts/ada/sessions')).body, { revoked: 0 })
+  t.match(await call('DELETE', '/v1/accounts/nobody/sessions'), {
+    status: 404,
+    body: { code: 'account_not_found' },
+  })
   const again = await begin('ada')
   t.equal((await as(again, 'GET', '/v1/accounts/ada/balance')).status, 200, 'new ones live')
 })
@@ -191,5 +195,6 @@ t.test('what is no token of ours is refused', async (t) => {
   ]) {
     const reply = await call('GET', '/v1/sessions/current', undefined, { key: wrong })
     t.equal(reply.status, 401, wrong)
+    t.match(reply.body.detail, wrong.startsWith('cs_') ? /^The session / : /^The API key /, wrong)
   }
 })
