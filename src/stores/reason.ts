@@ -18,8 +18,16 @@ const codeOf = (error: Error): string => {
 /** Of a connection of which nothing is known. */
 export const NOT_YET = 'nothing has been heard of it yet'
 
+/** Of a connection that was taken, and on which TLS has not begun. */
+export const NO_TLS = 'no TLS on this connection'
+
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [new RegExp(NOT_YET), 'it has not answered yet'],
+  [
+    new RegExp(`${NO_TLS}|before secure TLS|wrong version number|packet length too long`),
+    'TLS is asked for (rediss), and what answers there does not speak it',
+  ],
+  [/enableOfflineQueue|\btimeout\b/, 'it does not answer in time'],
   [/WRONGPASS|invalid (username-)?password|AUTH .*(failed|called)/i, 'it refuses the password'],
   [/NOAUTH|Authentication required/i, 'it asks for a password, or refuses the one given'],
   [/NOPERM/, 'its user may not run the commands that are needed'],
@@ -28,8 +36,7 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/MISCONF/, 'it can not save its data and takes no writes'],
   [/\bOOM\b/, 'its memory is full'],
   [/MASTERDOWN/, 'it is a replica without its primary'],
-  [/CLUSTERDOWN|Failed to refresh slots|None of startup nodes/, 'the cluster is not complete'],
-  [/cluster support disabled/i, 'it is not a cluster'],
+  [/cluster support disabled/i, 'it is not a cluster: leave out ?cluster=true'],
   [/\bMOVED\b|CROSSSLOT/, 'it is part of a cluster: add ?cluster=true to its URL'],
   [
     /Unknown RESP type|Protocol error|unexpected reply|ParserError/i,
@@ -39,9 +46,10 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, 'nothing listens there'],
   [/ENOTFOUND|EAI_AGAIN/, 'its host is not known'],
   [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'its host can not be reached'],
-  [/connection was closed|Connection is closed|ECONNRESET|EPIPE/, 'it closes the connection'],
   [/certificate|CERT_|SSL|TLS|EPROTO/i, 'the encrypted connection failed'],
   [/ERR invalid DB index|DB index is out of range/i, 'it has no database of that number'],
+  [/CLUSTERDOWN|Failed to refresh slots|None of startup nodes/, 'the cluster is not complete'],
+  [/connection was closed|Connection is closed|ECONNRESET|EPIPE/, 'it closes the connection'],
 ]
 
 /** Errors that say something about one key or one call, and nothing about the server. */
