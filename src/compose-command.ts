@@ -60,7 +60,8 @@ export const withLedger = <T>(
 
 /** A command waits longer than the service does for a Redis that is slow to answer. */
 const REDIS_TIMEOUT_MS = 500
-const REDIS_SETTLE_MS = 2_000
+/** A connection that is not taken is known as such after a second. */
+const REDIS_SETTLE_MS = 1_200
 
 export type StoresOfCommand = { readonly inspection: InspectDeps; readonly reports: RedisReports }
 

@@ -141,11 +141,12 @@ const noteLatency = (state: State, ms: number): void => {
     state.latencyMs === null ? ms : state.latencyMs + LATENCY_WEIGHT * (ms - state.latencyMs)
 }
 
-/** That a command found no connection tells less than why there is none. */
+/** That there is no connection, or is none any more, tells less than why. */
 const moreTelling = (before: Error | null, error: Error): Error => {
-  const saysLittle = /enableOfflineQueue|Connection is closed|connection was closed/.test(
-    error.message,
-  )
+  const saysLittle =
+    /enableOfflineQueue|onnection (is|was) closed|ECONNRESET|EPIPE|Command aborted/.test(
+      error.message,
+    )
   return saysLittle && before !== null ? before : error
 }
 

@@ -1,4 +1,5 @@
 import { type CommandCount, readCommandCount } from './command-count.js'
+import { DeadlineError } from './deadline.js'
 import type { Link } from './link.js'
 import type { Links } from './open.js'
 import { reasonOf } from './reason.js'
@@ -98,6 +99,7 @@ export const distinct = (links: Links): readonly Link[] => [
 ]
 
 const usageOf = async (link: Link, deps: RedisReportsDeps) => {
+  if (!link.isUp()) return { today: 0, thisMonth: 0, usedBytes: 0 }
   const [count, info] = await Promise.all([
     readCommandCount({ ...deps, link }).catch(() => ({ today: 0, thisMonth: 0 })),
     readServerInfo(link, ASK_TIMEOUT_MS).catch(() => null),
@@ -153,7 +155,7 @@ const rolesOf = (links: Links, looks: ReadonlyMap<Link, Look>): RedisHealth['rol
     }
     const look = looks.get(link)
     const connected = isWell(link, look)
-    const trouble = link.trouble() ?? new Error('no answer')
+    const trouble = link.trouble() ?? new DeadlineError(ASK_TIMEOUT_MS)
     return {
       configured: true,
       connected,
