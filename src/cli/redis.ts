@@ -2,7 +2,7 @@ import { withStores } from '../compose-command.js'
 import { DatabaseSetupError } from '../db/setup-error.js'
 import { listKeys, type RoleTrials, tryRoles } from '../stores/inspect.js'
 import type { RedisHealth, RedisMetrics } from '../stores/redis-health.js'
-import { command, json, show } from './command.js'
+import { command, json, show, warn } from './command.js'
 
 const NOT_CONFIGURED =
   'Redis not configured: set REDIS_URL (or UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, ' +
@@ -81,11 +81,12 @@ const healthLines = (health: RedisHealth): readonly string[] => {
   ]
 }
 
+/** So many are looked at; in a Redis that holds more, some may be missed. */
 const MAX_KEYS = 100_000
 
 export const redisKeysCommand = command(
   "List this environment's keys in Redis with their sizes, the largest first",
-  { limit: { type: 'string', description: 'How many at most', default: '1000' }, json },
+  { limit: { type: 'string', description: 'How many of the largest', default: '1000' }, json },
   ({ args, config }) => {
     const limit = /^[1-9]\d{0,5}$/.test(args.limit) ? Number(args.limit) : 0
     if (limit < 1 || limit > MAX_KEYS) {
@@ -97,18 +98,20 @@ export const redisKeysCommand = command(
         show(health, healthLines(health), args.json)
         return false
       }
-      const keys = await listKeys(inspection, limit)
-      const total = keys.reduce((sum, { bytes }) => sum + bytes, 0)
+      const found = await listKeys(inspection, MAX_KEYS)
+      const keys = found.keys.slice(0, limit)
+      const total = found.keys.reduce((sum, { bytes }) => sum + bytes, 0)
+      if (found.isCut) warn(`only ${MAX_KEYS} keys were looked at: there may be larger ones`)
       const lines = keys.map(
         ({ key, type, bytes, ttlMs }) =>
           `${String(bytes).padStart(10)}  ${type.padEnd(6)}  ${lifeOf(ttlMs).padStart(9)}  ${key}`,
       )
-      const summary = `${keys.length} keys, ${total} bytes, prefix ${config.redis.keyPrefix}`
-      show(
-        { keyPrefix: config.redis.keyPrefix, keys, bytes: total },
-        [...lines, summary],
-        args.json,
-      )
+      const { keyPrefix } = config.redis
+      const count = found.keys.length
+      const cut = count > keys.length ? `, the largest ${keys.length} of them listed` : ''
+      const summary = `${count} keys, ${total} bytes, prefix ${keyPrefix}${cut}`
+      const value = { keyPrefix, keys, count, bytes: total, isCut: found.isCut }
+      show(value, [...lines, summary], args.json)
       return true
     })
   },

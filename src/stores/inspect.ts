@@ -1,4 +1,5 @@
 import { mastersOf, type RedisClient } from './connection.js'
+import { withinDeadline } from './deadline.js'
 import type { Link } from './link.js'
 import type { Links } from './open.js'
 import { createRedisRateLimit } from './rate-limit/redis.js'
@@ -20,7 +21,9 @@ export type InspectDeps = {
   readonly newId: () => string
 }
 
-const TIMEOUT_MS = 2_000
+const TIMEOUT_MS = 500
+/** For many keys at once. */
+const PAGE_TIMEOUT_MS = 2_000
 const ROUND_TRIPS = 5
 const PROBE_TTL_MS = 10_000
 
@@ -99,42 +102,61 @@ export type KeySize = {
   readonly ttlMs: number
 }
 
+export type KeyList = {
+  readonly keys: readonly KeySize[]
+  /** Whether there may be more than were looked at. */
+  readonly isCut: boolean
+}
+
 const PAGE_KEYS = 500
 const MAX_PAGES = 100_000
 
-/** This environment's keys with their sizes, the largest first; stops at so many. */
+/** This environment's keys with their sizes, the largest first; looks at `maxKeys` of them. */
 export const listKeys = async (
   { links, keyPrefix }: InspectDeps,
-  limit: number,
-): Promise<readonly KeySize[]> => {
-  const found: KeySize[] = []
+  maxKeys: number,
+): Promise<KeyList> => {
+  const found = new Map<string, KeySize>()
+  let isCut = false
   const pattern = `${keyPrefix.replace(/[\\*?[\]^]/g, '\\$&')}*`
   for (const link of new Set(Object.values(links).flatMap((one) => one ?? []))) {
     const servers = await link.attempt(async (client) => mastersOf(client), TIMEOUT_MS)
     for (const server of servers) {
-      let cursor = '0'
-      for (let page = 0; page < MAX_PAGES && found.length < limit; page += 1) {
-        const [next, keys] = await link.attempt(
-          () => server.scan(cursor, 'MATCH', pattern, 'COUNT', PAGE_KEYS),
-          TIMEOUT_MS,
-        )
-        const sizes = await link.attempt(
-          () => Promise.all(keys.slice(0, limit - found.length).map((key) => sizeOf(server, key))),
-          TIMEOUT_MS,
-        )
-        found.push(...sizes)
-        cursor = next
-        if (cursor === '0') break
-      }
+      const isWhole = await listServer(server, pattern, (sizes) => {
+        // a key may be told of more than once
+        for (const size of sizes.slice(0, maxKeys - found.size)) found.set(size.key, size)
+        return found.size < maxKeys
+      })
+      isCut ||= !isWhole
     }
   }
-  return found.sort((a, b) => b.bytes - a.bytes)
+  return { keys: [...found.values()].sort((a, b) => b.bytes - a.bytes), isCut }
 }
 
-const sizeOf = async (
-  server: ReturnType<typeof mastersOf>[number],
-  key: string,
-): Promise<KeySize> => {
+type Server = ReturnType<typeof mastersOf>[number]
+
+/** Gives page after page until there are no more, or no more are wanted; whether that was all. */
+const listServer = async (
+  server: Server,
+  pattern: string,
+  take: (sizes: readonly KeySize[]) => boolean,
+): Promise<boolean> => {
+  let cursor = '0'
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const [next, keys] = await withinDeadline(
+      server.scan(cursor, 'MATCH', pattern, 'COUNT', PAGE_KEYS),
+      PAGE_TIMEOUT_MS,
+    )
+    const sizes = keys.map((key) => sizeOf(server, key))
+    const wantsMore = take(await withinDeadline(Promise.all(sizes), PAGE_TIMEOUT_MS))
+    cursor = next
+    if (cursor === '0') return true
+    if (!wantsMore) return false
+  }
+  return false
+}
+
+const sizeOf = async (server: Server, key: string): Promise<KeySize> => {
   const [type, bytes, ttlMs] = await Promise.all([
     server.type(key),
     server.memory('USAGE', key),
