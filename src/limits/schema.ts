@@ -15,7 +15,10 @@ const policy = z
 const identity = z
   .string()
   .regex(/^[\x21-\x7e]{1,128}$/, 'Must be 1 to 128 visible ASCII characters')
-  .meta({ description: 'Whom to count.', examples: ['user-42'] })
+  .meta({
+    description: 'Whom to count: 1 to 128 visible ASCII characters.',
+    examples: ['user-42'],
+  })
 
 export const policyParams = z.object({ policy })
 export const identityParams = z.object({ policy, identity })

@@ -85,3 +85,24 @@ t.test('one account that can not be dealt with keeps no other waiting', async (t
   t.match(await runJob('sessions.guests'), '1 accounts', 'tried again later')
   t.equal((await scene.call('GET', '/v1/accounts/ada/balance')).body.balance, 5)
 })
+
+t.test(
+  'a refused call for a guest counts, and so does a conversion that is repeated',
+  async (t) => {
+    const scene = await openScene(t, { environment: { RATE_LIMIT_AUTH: '3/15m' } })
+    const { call, open, as, guest } = scene
+    await open('ada')
+    const visitor = await guest()
+    const body = { guestToken: visitor.token, accountId: 'ada' }
+    t.equal((await call('POST', '/v1/sessions/current/convert', body)).status, 200)
+    const again = () => as(visitor.token, 'POST', '/v1/sessions/current/convert', {})
+    t.equal((await again()).status, 401)
+    const refused = () => call('POST', '/v1/sessions/guest', { more: 1 }, { key: null })
+    t.equal((await refused()).status, 400)
+    t.match(await refused(), { status: 429, body: { policy: 'auth' } })
+    t.match(await again(), { status: 429, body: { policy: 'auth' } })
+    t.equal((await as('cs_none', 'GET', '/v1/sessions/current')).status, 429)
+    const dead = await call('POST', '/v1/sessions/current/convert', body)
+    t.match(dead, { status: 404, body: { code: 'session_not_found' } }, 'no failed credential')
+  },
+)
