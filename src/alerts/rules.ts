@@ -39,6 +39,8 @@ export type Rule = {
   readonly keepFiringMs: number
   /** `instance`: each decides for itself, as there is nothing to agree through. */
   readonly scope: 'service' | 'instance'
+  /** What there must be for the gauge to have a value; null: it always has one in the end. */
+  readonly needs: 'redis' | null
   readonly summary: string
 }
 
@@ -135,6 +137,7 @@ const redisRules = (thresholds: Thresholds): readonly Rule[] => [
   {
     ...COMMON,
     name: 'redis_memory',
+    needs: 'redis',
     metric: 'creditd_redis_memory_ratio',
     threshold: thresholds.redisMemoryPercent / 100,
     summary: 'Redis has used most of its memory',
@@ -142,6 +145,7 @@ const redisRules = (thresholds: Thresholds): readonly Rule[] => [
   {
     ...COMMON,
     name: 'redis_errors',
+    needs: 'redis',
     metric: 'creditd_redis_error_ratio',
     threshold: thresholds.errorPercent / 100,
     summary: 'Commands to Redis fail, or have no answer in time',
@@ -155,6 +159,7 @@ const COMMON = {
   forMs: MINUTE_MS,
   keepFiringMs: MINUTE_MS,
   scope: 'service',
+  needs: null,
 } as const
 
 /** The worst of the values that a rule is about; null when there is none. */
@@ -168,6 +173,10 @@ export const worstOf = (
 
 export const isBeyond = ({ beyond, threshold }: Rule, value: number): boolean =>
   beyond === 'above' ? value > threshold : value < threshold
+
+/** When the rule holds, for people. */
+export const conditionOf = ({ beyond, threshold }: Pick<Rule, 'beyond' | 'threshold'>): string =>
+  `fires ${beyond} ${threshold}`
 
 /** The rule as PromQL; it says the same as `worstOf` and `isBeyond`. */
 export const expressionOf = ({ metric, beyond, threshold }: Rule): string =>

@@ -1,4 +1,4 @@
-import { type Rule, rulesOf } from '../alerts/rules.js'
+import { conditionOf, type Rule, rulesOf } from '../alerts/rules.js'
 import { type AlertState, QUIET } from '../alerts/state.js'
 import { readStates } from '../alerts/store.js'
 import { withDatabase } from '../compose-command.js'
@@ -17,6 +17,9 @@ type Found = {
   readonly status: AlertState['status'] | 'unknown'
   readonly value: number | null
   readonly threshold: number
+  readonly beyond: Rule['beyond']
+  /** false: what the rule is about is not configured here, and nobody has looked at it. */
+  readonly applies: boolean
   readonly since: string | null
 }
 
@@ -41,41 +44,48 @@ const lookAt = async (config: Config): Promise<readonly Found[]> => {
   const rules = rulesOf(config.alerts.thresholds)
   const database = rules.filter(({ scope }) => scope === 'instance')
   const shared = rules.filter(({ scope }) => scope === 'service')
+  const hasRedis = Object.values(config.redis.targets).some((target) => target !== null)
+  const missing = hasRedis ? null : 'redis'
   try {
     const states = await withDatabase(config, readStates)
     const isUp = { ...QUIET, value: 1, evaluatedAtMs: Date.now() }
     return [
-      ...database.map((rule) => foundOf(rule, isUp)),
-      ...shared.map((rule) => foundOf(rule, states.get(rule.name) ?? QUIET)),
+      ...database.map((rule) => foundOf(rule, isUp, missing)),
+      ...shared.map((rule) => foundOf(rule, states.get(rule.name) ?? QUIET, missing)),
     ]
   } catch (error) {
     warn(explain(error))
     const nowMs = Date.now()
     const isDown = { ...QUIET, status: 'firing', value: 0, sinceMs: nowMs } as const
     return [
-      ...database.map((rule) => foundOf(rule, isDown)),
-      ...shared.map((rule) => foundOf(rule, QUIET)),
+      ...database.map((rule) => foundOf(rule, isDown, missing)),
+      ...shared.map((rule) => foundOf(rule, QUIET, missing)),
     ]
   }
 }
 
-const foundOf = (rule: Rule, state: AlertState): Found => {
-  const isStale = Date.now() - (state.evaluatedAtMs ?? 0) > STALE_MS
+const foundOf = (rule: Rule, state: AlertState, missing: Rule['needs']): Found => {
+  // what fired when the service was last seen has not been found to be over
+  const isUnknown = Date.now() - (state.evaluatedAtMs ?? 0) > STALE_MS && state.status !== 'firing'
+  // a service may be configured otherwise than whoever asks: what it has seen counts
+  const applies = !isUnknown || missing === null || rule.needs !== missing
   return {
     name: rule.name,
     severity: rule.severity,
     action: rule.action,
-    // what fired when the service was last seen has not been found to be over
-    status: isStale && state.status !== 'firing' ? 'unknown' : state.status,
-    value: state.value,
+    status: !applies ? 'quiet' : isUnknown ? 'unknown' : state.status,
+    value: applies ? state.value : null,
     threshold: rule.threshold,
+    beyond: rule.beyond,
+    applies,
     since: state.sinceMs === null ? null : new Date(state.sinceMs).toISOString(),
   }
 }
 
-const lineOf = ({ name, severity, status, value, threshold, since }: Found): string => {
+const lineOf = (found: Found): string => {
+  const { name, severity, status, value, applies, since } = found
   const shown = status === 'firing' ? 'FIRING ' : status.padEnd(7)
-  const figures = `${value ?? '-'} (threshold ${threshold})`
+  const figures = applies ? `${value ?? '-'}, ${conditionOf(found)}` : '-, not applicable'
   const line = `${shown}  ${severity.padEnd(8)}  ${name.padEnd(26)}  ${figures}`
   return since === null ? line : `${line}  since ${since}`
 }

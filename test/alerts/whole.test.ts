@@ -49,7 +49,8 @@ t.test('books that do not agree are told by two running instances once', async (
 
   const during = await check(t, env)
   t.equal(during.code, 1)
-  t.match(during.out, /^FIRING +critical +credit_balance_mismatch +\d+ \(threshold 0\) +since /m)
+  t.match(during.out, /^FIRING +critical +credit_balance_mismatch +\d+, fires above 0 +since /m)
+  t.match(during.out, /^quiet +critical +database_unavailable +1, fires below 1$/m)
   const found = JSON.parse((await check(t, env, '--json')).out)
   t.equal(found.ok, false)
   t.match(found.alerts, [{ name: 'database_unavailable', status: 'quiet' }, { status: 'firing' }])
@@ -68,6 +69,31 @@ t.test('books that do not agree are told by two running instances once', async (
   t.notMatch(lines.join(''), 'secret-path')
   t.equal(lines.filter((line) => /alert: The last reconciliation/.test(line)).length, 1)
 })
+
+t.test(
+  'alerts about a Redis that is not configured are not applicable, and no worry',
+  async (t) => {
+    const { core, url } = await openApp(t)
+    const env = { DATABASE_URL: url }
+    const about = /^quiet +high +redis_(memory|errors) +-, not applicable$/gm
+    const before = await check(t, env)
+    t.equal(before.out.match(about)?.length, 2, before.out)
+    t.notMatch(before.err, /redis_(memory|errors)/)
+    t.match(before.err, 'redis_fallback', 'that is looked at all the same, and was not yet')
+    const found = JSON.parse((await check(t, env, '--json')).out).alerts
+    const named = (name: string) => found.find((one: { name: string }) => one.name === name)
+    t.match(named('redis_errors'), { status: 'quiet', value: null, applies: false })
+    t.match(named('redis_fallback'), { status: 'unknown', applies: true })
+    const withRedis = await check(t, { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
+    t.match(withRedis.err, /redis_errors/, 'with one, somebody ought to have looked')
+
+    const seen = `insert into alerts (name, status, threshold, value, since, evaluated_at)
+                values ('redis_errors', 'firing', 0.01, 0.5, now(), now())`
+    await core.db.pool.query(seen)
+    const during = await check(t, env)
+    t.match(during.out, /^FIRING +high +redis_errors +0.5, fires above 0.01 /m, 'what fires does')
+  },
+)
 
 t.test('a Redis that dies is told', async (t) => {
   const receiver = await openReceiver(t)
