@@ -55,7 +55,7 @@ function cutShort(request: FastifyRequest, reply: FastifyReply): void {
 
 /** Whether somebody reads the body and its end has not come; before that, the wait is ours. */
 const isArriving = ({ raw }: FastifyRequest): boolean =>
-  raw.readableFlowing === true && !raw.readableEnded
+  raw.readableFlowing === true && !raw.readableEnded && raw.listenerCount('error') > 0
 
 const unfinished = (): AppError =>
   new AppError('request_timeout', 'The body did not arrive in time')
