@@ -42,8 +42,8 @@ const checkRateLimit = contract({
     tags,
     summary: 'Count a unit and ask whether it is allowed',
     description:
-      'Takes `cost` units of a policy for an identity of yours, all or none: 200, allowed or not. ' +
-      'More than the limit itself is a 400. ' +
+      'Takes `cost` units of a policy for an identity of yours, all or none: 200, allowed or ' +
+      'not. More than the limit itself is a 400. ' +
       'Exact over all callers and instances. The counts are apart from those of the API itself. ' +
       'An idempotency key does nothing here: a repeat takes again.',
     params: schema.policyParams,
