@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+// first, as the others load what looks at it
+import './cli/colors.js'
 import { existsSync } from 'node:fs'
 import { defineCommand, runMain } from 'citty'
 import { alertsCommand } from './cli/alerts.js'

@@ -44,7 +44,7 @@ const main = async (): Promise<void> => {
 
 const announce = async (service: Service, log: Logger): Promise<void> => {
   const url = await service.listen()
-  log.info({ url, database: service.core.db.description, pid: process.pid }, 'ready')
+  log.info({ url, database: service.core.db.description }, 'ready')
 }
 
 /** On a signal, or an error that nobody caught, the service is closed; gives what does the same. */

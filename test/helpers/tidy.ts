@@ -101,7 +101,7 @@ const PACKAGES: Record<string, readonly string[]> = {
 /** Where wall clocks, random numbers and ids come from; everywhere else they are handed in. */
 const ROOTS = /^src\/(cli\/|(server|cli|service|compose[a-z-]*)\.ts$)/
 const READS_ENVIRONMENT =
-  /^(src\/(server|cli|cli\/command)\.ts|scripts\/|test\/|bench\/|[a-z.]+\.ts$)/
+  /^(src\/(server|cli|cli\/command|cli\/colors)\.ts|scripts\/|test\/|bench\/|[a-z.]+\.ts$)/
 const MAY_PRINT = /^(src\/cli(\/command)?\.ts|scripts\/|bench\/)/
 const KNOWS_NODE_ENV =
   /^(src\/(settings|settings-redis|config|stores\/prefix)\.ts|scripts\/|test\/|bench\/)/

@@ -68,6 +68,16 @@ t.test('a .env file is read, and the environment wins', async (t) => {
   t.match(stdout, /^HOST +127\.0\.0\.1$/m)
 })
 
+t.test('what goes into a pipe has no colours', async (t) => {
+  for (const NO_COLOR of ['', 'yes']) {
+    const help = await creditd(t, { NO_COLOR }, '--help')
+    t.match(help.out, 'redis:check')
+    const wrong = await creditd(t, { NO_COLOR }, 'db:destroy')
+    t.match(wrong.err, 'db:destroy')
+    t.notMatch(help.out + help.err + wrong.out + wrong.err, '\u001b')
+  }
+})
+
 t.test('unknown commands and options are refused', async (t) => {
   t.equal((await creditd(t, {}, 'db:destroy')).code, 1)
   const { code, err } = await creditd(t, {}, 'db:down', '--step', '3')
@@ -241,6 +251,11 @@ t.test('commands work beside a running service on the embedded database', async 
   t.equal(check.code, 0, check.out + check.err)
   t.match(check.out, /^ok +durability/m)
   t.equal((await service.call('GET', '/health/ready')).status, 200, 'which is not disturbed')
+  const started = service
+    .output()
+    .split('\n')
+    .find((line) => line.includes('"msg":"ready"'))
+  t.equal(started?.match(/"pid":/g)?.length, 1, 'a line tells each of its fields once')
 })
 
 t.test('a command does not make a database where there is none, db:migrate does', async (t) => {
