@@ -9,6 +9,8 @@ const CLEAN_UP_BATCH = 5_000
 const MAX_BATCHES = 1_000
 /** In the place of a digest: all sessions of the tag. */
 const ALL = ''
+/** A session that began after the last time was moved past that, by this much. */
+const AFTER_LAST = sql`${table.revokedAt} + interval '1 millisecond'`
 
 export type RevocationsDeps = {
   readonly orm: NodePgDatabase
@@ -26,17 +28,20 @@ export function createRevocations({ orm, now }: RevocationsDeps): StoredRevocati
   return {
     async note({ tag, digest, atMs, untilMs }) {
       const [revokedAt, expiresAt] = [new Date(atMs), new Date(untilMs)]
-      await orm
+      const before = digest === null ? AFTER_LAST : table.revokedAt
+      const [row] = await orm
         .insert(table)
         .values({ tag, digest: digest ?? ALL, revokedAt, expiresAt })
         .onConflictDoUpdate({
           target: [table.tag, table.digest],
           // of two at once, the later one counts, whichever comes first
           set: {
-            revokedAt: sql`greatest(${table.revokedAt}, excluded.revoked_at)`,
+            revokedAt: sql`greatest(${before}, excluded.revoked_at)`,
             expiresAt: sql`greatest(${table.expiresAt}, excluded.expires_at)`,
           },
         })
+        .returning({ revokedAt: table.revokedAt })
+      return row?.revokedAt.getTime() ?? atMs
     },
 
     async isRevoked({ tag, digest }, createdAtMs) {
@@ -47,6 +52,15 @@ export function createRevocations({ orm, now }: RevocationsDeps): StoredRevocati
         .where(and(eq(table.tag, tag), or(eq(table.digest, digest), ofAll)))
         .limit(1)
       return row !== undefined
+    },
+
+    async revokedUntil(tag) {
+      const [row] = await orm
+        .select({ revokedAt: table.revokedAt })
+        .from(table)
+        .where(and(eq(table.tag, tag), eq(table.digest, ALL)))
+        .limit(1)
+      return row?.revokedAt.getTime() ?? null
     },
 
     async list(sinceMs, after) {

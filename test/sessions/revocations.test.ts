@@ -10,7 +10,7 @@ const idOf = (tag = randomUUID()) => ({ tag, digest: randomUUID() })
 
 t.test('what is noted is revoked, for the one, or for all that were there by then', async (t) => {
   const { orm } = await openFresh(t)
-  const { note, isRevoked } = createRevocations({ orm, now: Date.now })
+  const { note, isRevoked, revokedUntil } = createRevocations({ orm, now: Date.now })
   const atMs = Date.now()
   const untilMs = atMs + 60_000
   const one = idOf()
@@ -25,8 +25,12 @@ t.test('what is noted is revoked, for the one, or for all that were there by the
   t.equal(await isRevoked(all, atMs), true)
   t.equal(await isRevoked(idOf(all.tag), atMs - 5_000), true)
   t.equal(await isRevoked(idOf(all.tag), atMs + 1), false, 'a later one lives')
-  await note({ tag: all.tag, digest: null, atMs: atMs - 9, untilMs: untilMs - 9 })
-  t.equal(await isRevoked(all, atMs), true, 'an earlier word that comes late takes nothing back')
+  t.equal(await revokedUntil(all.tag), atMs)
+  t.equal(await revokedUntil(one.tag), null, 'of one alone, not of all')
+  const late = { tag: all.tag, digest: null, atMs: atMs - 9, untilMs: untilMs - 9 }
+  t.equal(await note(late), atMs + 1, 'by a late clock, it ends what began after the last time')
+  t.equal(await isRevoked(all, atMs), true, 'and takes nothing back')
+  t.equal(await isRevoked(idOf(all.tag), atMs + 1), true)
   await note({ tag: all.tag, digest: null, atMs: atMs + 9, untilMs: untilMs + 9 })
   t.equal(await isRevoked(idOf(all.tag), atMs + 9), true)
 })

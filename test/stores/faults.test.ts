@@ -257,6 +257,38 @@ t.test('a process that can not reach Redis revokes for those that can', async (t
   t.equal(await other.session.read(id), null)
 })
 
+t.test('sessions that clocks apart begin and end live, or stay ended, as they were', async (t) => {
+  const server = await startRedis(t)
+  const revocations = createRevocations()
+  const late = { revocations, nowMs: () => Date.now() - 300 }
+  const one = await openReady(t, server.url, { revocations })
+  const two = await openReady(t, server.url, late)
+  const three = await openReady(t, server.url, late)
+  const lateSession = () => ({ ...sessionOf(), createdAtMs: Date.now() - 300 })
+  const tag = freshName()
+  await one.session.revokeAll(tag)
+  const ids = [idOf(tag), idOf(tag)] as const
+  for (const id of ids) await two.session.create(id, lateSession())
+  t.ok(await two.session.touch(ids[0]))
+  await server.command('flushall')
+  t.ok(await two.session.touch(ids[0]), 'it is put back, for it began later')
+  t.equal(await three.session.revokeAll(tag), 1, 'a late clock ends what a later one has begun')
+  for (const id of ids) t.equal(await two.session.touch(id), null, 'and nothing puts it back')
+  const fast = idOf(tag)
+  await one.session.create(fast, { ...sessionOf(), createdAtMs: Date.now() + 300 })
+  await three.session.revokeAll(tag)
+  t.equal(await one.session.touch(fast), null, 'though it began by a clock ahead')
+
+  await server.kill()
+  await one.rateLimit.peek('x', LIMIT)
+  await one.session.revokeAll(tag)
+  const begun = idOf(tag)
+  await two.session.create(begun, lateSession())
+  t.ok(await two.session.touch(begun), 'so it is without Redis')
+  await three.session.revokeAll(tag)
+  t.equal(await two.session.touch(begun), null)
+})
+
 t.test('a Redis that has lost its keys logs nobody out, and revives nobody', async (t) => {
   const server = await startRedis(t)
   const revocations = createRevocations()

@@ -14,13 +14,19 @@ export const createRevocations = (): Revocations & { readonly noted: Revocation[
   const noted: Revocation[] = []
   return {
     noted,
-    note: async (revocation) => void noted.push(revocation),
+    async note(revocation) {
+      const before = revocation.digest === null ? untilOf(noted, revocation.tag) : null
+      const atMs = Math.max(revocation.atMs, (before ?? 0) + 1)
+      noted.push({ ...revocation, atMs })
+      return atMs
+    },
     isRevoked: async ({ tag, digest }, createdAtMs) =>
       noted.some((one) =>
         one.digest === null
           ? one.tag === tag && createdAtMs <= one.atMs
           : one.tag === tag && one.digest === digest,
       ),
+    revokedUntil: async (tag) => untilOf(noted, tag),
     list: async (sinceMs) => ({
       revocations: noted.filter(({ atMs }) => atMs >= sinceMs),
       next: null,
@@ -28,11 +34,17 @@ export const createRevocations = (): Revocations & { readonly noted: Revocation[
   }
 }
 
+const untilOf = (noted: readonly Revocation[], tag: string): number | null => {
+  const all = noted.filter((one) => one.tag === tag && one.digest === null)
+  return all.length === 0 ? null : Math.max(...all.map(({ atMs }) => atMs))
+}
+
 export type StoresSetup = {
   readonly keyPrefix?: string
   readonly revocations?: Revocations
   readonly environment?: Readonly<Record<string, string>>
   readonly log?: pino.Logger
+  readonly nowMs?: () => number
 }
 
 /** The stores of one process over the Redis at this address; closed when the test ends. */
@@ -46,7 +58,7 @@ export const openAt = async (
     keyPrefix: setup.keyPrefix ?? 'test:',
     timeoutMs: 15,
     revocations: setup.revocations ?? createRevocations(),
-    nowMs: Date.now,
+    nowMs: setup.nowMs ?? Date.now,
     monotonicMs,
     log: setup.log ?? pino({ level: 'silent' }),
   })

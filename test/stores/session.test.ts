@@ -76,10 +76,26 @@ for (const ground of await startGrounds(t)) {
     t.ok(await first.session.read(stranger))
     t.equal(await second.session.revokeAll(tag), 0)
     const later = idOf(tag)
-    await wait(3)
     await first.session.create(later, sessionOf())
     t.ok(await second.session.touch(later), 'who signs in again is in')
   })
+
+  t.test(
+    `${ground.name}: who begins after all have ended is in, though by a late clock`,
+    async (t) => {
+      const [first, second] = [await ground.open(t), await ground.open(t)]
+      const id = idOf()
+      for (let round = 0; round < 3; round += 1) {
+        await first.session.revokeAll(id.tag)
+        const late = sessionOf({ createdAtMs: Date.now() - 500 })
+        const made = await second.session.create({ ...id, digest: `late-${round}` }, late)
+        t.ok(made.expiresAtMs > Date.now(), 'it lives')
+        t.same(await first.session.read({ ...id, digest: `late-${round}` }), made)
+      }
+      t.equal(await first.session.revokeAll(id.tag), 1, 'and ends with the next')
+      t.equal(await second.session.touch({ ...id, digest: 'late-2' }), null)
+    },
+  )
 
   t.test(`${ground.name}: use at the same time does not undo a revocation`, async (t) => {
     const [first, second] = [await ground.open(t), await ground.open(t)]

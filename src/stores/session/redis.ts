@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { RedisClient } from '../connection.js'
 import type { Link } from '../link.js'
 import { runScript } from '../script.js'
@@ -39,20 +40,23 @@ const RECOVERY_TIMEOUT_MS = 2_000
 export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
   const { link, keyPrefix, nowMs } = deps
   const keyOf = (tag: string) => `${keyPrefix}se:{${tag}}`
-  const create = (client: RedisClient, id: SessionId, session: Session, expiresAtMs: number) =>
-    runScript(client, CREATE, keyOf(id.tag), [
+  const create = async (client: RedisClient, id: SessionId, session: Session, atMs: number) => {
+    const reply = await runScript(client, CREATE, keyOf(id.tag), [
       id.digest,
-      expiresAtMs,
+      atMs,
       session.idleMs,
       session.endsAtMs,
       session.createdAtMs,
       `${session.isGuest ? 1 : 0} ${session.accountId}`,
       MAX_SESSIONS_PER_TAG,
     ])
+    const [expiresAtMs, createdAtMs] = reply as [number, number]
+    return { expiresAtMs, createdAtMs }
+  }
   const putBack =
     (id: SessionId, { expiresAtMs, ...session }: LiveSession) =>
     async (client: RedisClient): Promise<boolean> =>
-      Number(await create(client, id, session, expiresAtMs)) !== 0
+      (await create(client, id, session, expiresAtMs)).expiresAtMs !== 0
   const read = ({ tag, digest }: SessionId, prolongs: 0 | 1) =>
     link.run(async (client) =>
       parseSession(await runScript(client, READ, keyOf(tag), [digest, prolongs])),
@@ -61,8 +65,9 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     runScript(client, REVOKE_ALL, keyOf(tag), [atMs, untilMs, also])
   return {
     async create(id, session) {
-      const expiresAtMs = await link.run((client) => create(client, id, session, 0))
-      return { ...session, expiresAtMs: Number(expiresAtMs) }
+      const times = await link.run((client) => create(client, id, session, 0))
+      assert(times.expiresAtMs !== 0, 'a new session has the token of one that was revoked')
+      return { ...session, ...times }
     },
     read: (id) => read(id, 0),
     touch: (id) => read(id, 1),

@@ -21,10 +21,15 @@ export type RevocationPage = {
  * one clock, the same for all processes.
  */
 export type Revocations = {
-  /** Durable once it resolves; safe to repeat. */
-  note(revocation: Revocation): Promise<void>
+  /**
+   * Durable once it resolves; safe to repeat. Gives the `atMs` that counts: for all with a tag it is
+   * later than that of the time before, so that it ends what was moved past that one.
+   */
+  note(revocation: Revocation): Promise<number>
   /** Whether a session made at that time has been revoked. */
   isRevoked(id: SessionId, createdAtMs: number): Promise<boolean>
+  /** All with this tag that were created until then have been revoked; null: none were. */
+  revokedUntil(tag: string): Promise<number | null>
   /**
    * Those noted with `atMs` at or after `sinceMs` and not to be forgotten yet, in a stable order
    * and at most 500 a page; `after` is the `next` of the page before, null for the first.

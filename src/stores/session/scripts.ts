@@ -16,6 +16,17 @@ local function keepUntil(untilMs)
   local left = untilMs - now
   if left > redis.call('PTTL', key) then redis.call('PEXPIRE', key, left) end
 end
+local function allMark()
+  local at, untilMs = string.match(redis.call('HGET', key, 'x') or '', '^(%d+) (%d+)$')
+  return tonumber(at) or -1, tonumber(untilMs) or -1
+end
+local function markAll(at, untilMs)
+  local knownAt, knownUntil = allMark()
+  at, untilMs = math.max(at, knownAt), math.max(untilMs, knownUntil)
+  if untilMs <= now then return end
+  redis.call('HSET', key, 'x', string.format('%.0f %.0f', at, untilMs))
+  keepUntil(untilMs)
+end
 local function sweep()
   local fields, live = redis.call('HGETALL', key), {}
   for i = 1, #fields, 2 do
@@ -34,21 +45,26 @@ end
 
 /**
  * ARGV: digest, when it expires or 0 for a new one, idle, ends, created, the rest, most sessions.
- * Gives when it expires, of one that is there already the later of both; 0: it was revoked.
+ * Gives when it expires, of one that is there already the later of both, or 0: it was revoked; and
+ * when it was created: a new one counts as newer than all that were revoked.
  */
 export const CREATE = defineScript(`${FIELDS}
 local digest, expires = ARGV[1], tonumber(ARGV[2])
 local idle, ends, created = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local live = sweep()
-local all = redis.call('HGET', key, 'x')
-local allUntil = all and tonumber(string.match(all, '^(%d+)')) or -1
-if created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then return 0 end
-if expires == 0 then expires = math.min(now + idle, ends) end
-if expires <= now then return expires end
+local allUntil = allMark()
+if expires == 0 then
+  expires = math.min(now + idle, ends)
+  created = math.max(created, allUntil + 1)
+end
+if created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then
+  return { 0, created }
+end
+if expires <= now then return { expires, created } end
 local existing = redis.call('HGET', key, 's' .. digest)
 if existing then
   local known = tonumber((parse(existing)))
-  if known >= expires then return known end
+  if known >= expires then return { known, created } end
 elseif #live >= tonumber(ARGV[7]) then
   table.sort(live, function(a, b) return a[2] < b[2] end)
   redis.call('HDEL', key, live[1][1])
@@ -57,7 +73,7 @@ end
 local value = string.format('%.0f %.0f %.0f %.0f %s', expires, idle, ends, created, ARGV[6])
 redis.call('HSET', key, 's' .. digest, value)
 keepUntil(expires)
-return expires
+return { expires, created }
 `)
 
 /** ARGV: digest, 1 to prolong it. Gives the field; nothing when there is none. */
@@ -90,18 +106,17 @@ return was and 1 or 0
 
 /** ARGV: created until, remembered until, 1 for all however new. Gives how many there were. */
 export const REVOKE_ALL = defineScript(`${FIELDS}
-local count, createdUntil, untilMs = 0, tonumber(ARGV[1]), tonumber(ARGV[2])
+local count, newest, createdUntil, untilMs = 0, -1, tonumber(ARGV[1]), tonumber(ARGV[2])
 for _, session in ipairs(sweep()) do
   local _, _, _, created = parse(session[3])
-  if ARGV[3] == '1' or tonumber(created) <= createdUntil then
+  created = tonumber(created)
+  if ARGV[3] == '1' or created <= createdUntil then
     redis.call('HDEL', key, session[1])
     count = count + 1
+    -- one that began by a clock ahead of ours must not be put back either
+    newest = math.max(newest, created)
   end
 end
-local all = redis.call('HGET', key, 'x')
-if untilMs > now and not (all and tonumber(string.match(all, '^(%d+)')) >= createdUntil) then
-  redis.call('HSET', key, 'x', ARGV[1] .. ' ' .. ARGV[2])
-  keepUntil(untilMs)
-end
+markAll(math.max(createdUntil, newest), untilMs)
 return count
 `)

@@ -7,6 +7,7 @@ import type { Revocation, Revocations } from './revocations.js'
 import {
   type LiveSession,
   MAX_IDLE_MS,
+  type Session,
   type SessionId,
   type SessionStore,
   SessionsAwayError,
@@ -63,7 +64,7 @@ export const createSessionMirror = (nowMs: () => number): SessionMirror => {
  * was noted is never taken for live again.
  */
 export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
-  const { redis, isReady, mirror, nowMs } = deps
+  const { redis, isReady, mirror } = deps
   const remember = (id: SessionId, live: LiveSession): LiveSession => {
     mirror.see(id, live)
     return live
@@ -98,7 +99,7 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
   return {
     async create(id, session) {
       const live = await there(() => redis.create(id, session))
-      return remember(id, live ?? { ...session, expiresAtMs: expiryAfter(session, nowMs()) })
+      return remember(id, live ?? (await here.begin(id, session)))
     },
     read: (id) => find(id, redis.read, false),
     touch: (id) => find(id, redis.touch, true),
@@ -131,6 +132,12 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
   return {
     recall,
     forget,
+    /** A new one counts as newer than all that were revoked, whatever clock it began by. */
+    async begin({ tag }: SessionId, session: Session): Promise<LiveSession> {
+      const untilMs = (await revocations.revokedUntil(tag)) ?? Number.NEGATIVE_INFINITY
+      const createdAtMs = Math.max(session.createdAtMs, untilMs + 1)
+      return { ...session, createdAtMs, expiresAtMs: expiryAfter(session, nowMs()) }
+    },
     async find(id: SessionId, prolongs: boolean): Promise<LiveSession | null> {
       const live = await recall(id)
       if (live === null) {
@@ -149,9 +156,9 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
       return forget(keyOf(id))
     },
     async revokeAll(tag: string): Promise<{ atMs: number; seen: number }> {
-      const atMs = nowMs()
-      await revocations.note({ tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS + LATE_MS })
-      // one created after this call must be newer than what it revokes
+      const untilMs = nowMs() + MAX_IDLE_MS + LATE_MS
+      const atMs = await revocations.note({ tag, digest: null, atMs: nowMs(), untilMs })
+      // Redis may not know of it yet: one created after this call must be newer all the same
       if (nowMs() <= atMs) await sleep(1)
       const keys = mirror.digestsOf(tag).map((digest) => keyOf({ tag, digest }))
       return { atMs, seen: keys.filter(forget).length }

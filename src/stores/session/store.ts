@@ -33,7 +33,10 @@ export const MAX_SESSIONS_PER_TAG = 1_000
  * `read` and `touch` throw SessionsAwayError for a session that this process has not seen.
  */
 export type SessionStore = {
-  /** Keeps a new session; gives when it expires unless it is used. */
+  /**
+   * Keeps a new session; gives when it expires unless it is used. It lives although all with its
+   * tag were ended at or after its `createdAtMs`, which is then moved past that.
+   */
   create(id: SessionId, session: Session): Promise<LiveSession>
   /** The session without prolonging it; null: unknown, expired or revoked. */
   read(id: SessionId): Promise<LiveSession | null>
