@@ -19,7 +19,11 @@ export type ComposeStoresDeps = {
   readonly revocations: Revocations
 }
 
-export type ComposedStores = OpenStores & { readonly reports: RedisReports }
+export type ComposedStores = OpenStores & {
+  readonly reports: RedisReports
+  /** What Redis may use where it has no limit of its own. */
+  readonly budgetBytes: number
+}
 
 /** The stores of short-lived state; with or without Redis, they are there. */
 export const composeStores = async (deps: ComposeStoresDeps): Promise<ComposedStores> => {
@@ -34,6 +38,7 @@ export const composeStores = async (deps: ComposeStoresDeps): Promise<ComposedSt
   await stores.settle(SETTLE_MS)
   return {
     ...stores,
+    budgetBytes: config.redis.budget.bytes,
     reports: createRedisReports({ ...config.redis, ...clocks, links: stores.links }),
     async close() {
       for (const stop of counts) stop()
@@ -95,7 +100,7 @@ const roleCollectors = ({ links }: ComposedStores): readonly Collector[] => {
   ]
 }
 
-const totalCollectors = ({ links, reports }: ComposedStores): readonly Collector[] => {
+const totalCollectors = ({ links, reports, budgetBytes }: ComposedStores): readonly Collector[] => {
   const sum = (name: 'commands' | 'errors' | 'openings') =>
     distinct(links).reduce((total, link) => total + link.figures()[name], 0)
   return [
@@ -123,8 +128,7 @@ const totalCollectors = ({ links, reports }: ComposedStores): readonly Collector
       async read() {
         const { memory } = await reports.checkHealth()
         if (memory === null) return []
-        const { budget } = await reports.getMetrics()
-        return [{ labels: {}, value: memory.usedBytes / (memory.maxBytes ?? budget.bytes) }]
+        return [{ labels: {}, value: memory.usedBytes / (memory.maxBytes ?? budgetBytes) }]
       },
     },
   ]

@@ -47,6 +47,18 @@ t.test('with Redis, health tells what it knows, at both addresses', async (t) =>
   t.notMatch(metrics, SECRET)
 })
 
+t.test('a look at the metrics asks Redis once how it is, and nothing else', async (t) => {
+  const { url, command } = await startRedis(t)
+  const { call } = await openApp(t, { environment: { REDIS_URL: url } })
+  await command('config', 'resetstat')
+  const { body } = await call('GET', '/metrics')
+  t.match(body, /^creditd_redis_memory_ratio 0\.\d+$/m)
+  const stats = String(await command('info', 'commandstats'))
+  // one for the scrape, and one of the connection that asks for this
+  t.match(stats, /^cmdstat_info:calls=2,/m)
+  t.notMatch(stats, 'cmdstat_hgetall')
+})
+
 t.test('a Redis that goes away degrades the service and stops nothing', async (t) => {
   const server = await startRedis(t)
   const { log, about } = collectLog()
