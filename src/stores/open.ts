@@ -110,7 +110,7 @@ const openSessions = (
   link: Link,
   { keyPrefix, nowMs, revocations, log }: OpenStoresDeps,
 ): { store: SessionStore } & SessionKeeper => {
-  const redis = createRedisSessions({ link, keyPrefix, nowMs })
+  const redis = createRedisSessions({ link, keyPrefix })
   const shared = { redis, mirror: createSessionMirror(nowMs), revocations, nowMs }
   const keeper = createSessionKeeper({ ...shared, link, log })
   return { store: createSharedSessions({ ...shared, isReady: keeper.isReady }), ...keeper }

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import type { OpenStores } from '../../src/stores/open.js'
+import { createRedisSessions } from '../../src/stores/session/redis.js'
 import type { Revocations } from '../../src/stores/session/revocations.js'
+import type { Mirrored } from '../../src/stores/session/shared.js'
 import { createProxy } from '../helpers/proxy.js'
 import { startRedis, until } from '../helpers/redis.js'
 import { createRevocations, freshName, isBack, monotonicMs, openReady } from './kit.js'
@@ -111,4 +114,58 @@ t.test('after an outage a look at a limit says what taking would say', async (t)
   const { isAllowed, remaining } = await stores.rateLimit.peek(key, limit)
   t.same({ isAllowed, remaining }, { isAllowed: false, remaining: 0 })
   t.equal((await stores.rateLimit.take(key, limit, 1)).isAllowed, false)
+})
+
+const revokeOneByOne = async (stores: OpenStores, tag: string, count: number) => {
+  const revoked: Mirrored[] = []
+  for (let i = 0; i < count; i += 1) {
+    const id = idOf(tag)
+    revoked.push({ id, live: await stores.session.create(id, sessionOf()) })
+    await stores.session.revoke(id)
+  }
+  return revoked
+}
+
+t.test('what was revoked is remembered as long as it would have lived, and a minute', async (t) => {
+  const server = await startRedis(t)
+  const one = await openReady(t, server.url)
+  const other = await openReady(t, server.url)
+  const [seen, tag] = [idOf(), freshName()]
+  await one.session.create(seen, sessionOf())
+  await other.session.revoke(seen)
+  await other.session.revoke({ ...seen, tag })
+  const left = await server.command('pttl', `test:se:{${seen.tag}}`)
+  t.ok(Number(left) > 650_000 && Number(left) <= 660_000, `${left} ms`)
+})
+
+t.test('the marks of any number of logouts are bounded, and revive nobody', async (t) => {
+  const server = await startRedis(t)
+  const stores = await openReady(t, server.url)
+  const tag = freshName()
+  const key = `test:se:{${tag}}`
+  const old = idOf(tag)
+  const made = await stores.session.create(old, { ...sessionOf(), createdAtMs: Date.now() - 9_000 })
+  const revoked = await revokeOneByOne(stores, tag, 1_300)
+  const fields = Number(await server.command('hlen', key))
+  t.ok(fields <= 1_003, `${fields} fields`)
+  const many = freshName()
+  for (let i = 0; i < 2_100; i += 1) await stores.session.revoke(idOf(many))
+  t.ok(Number(await server.command('hlen', `test:se:{${many}}`)) <= 2_001, 'nor without a login')
+  const last = idOf(tag)
+  await stores.session.create(last, sessionOf())
+  const kept = Number(await server.command('hlen', key))
+  t.ok(kept <= 1_003, `${kept} fields once somebody has signed in`)
+
+  const link = stores.links.session
+  if (link === null) throw new Error('no Redis')
+  const redis = createRedisSessions({ link, keyPrefix: 'test:' })
+  let back = 0
+  for (const { id, live } of revoked) if (await redis.carryOver(id, live)) back += 1
+  t.equal(back, 0, 'none is put back')
+  const longer = { ...made, expiresAtMs: made.expiresAtMs + 60_000 }
+  t.equal(await redis.carryOver(old, longer), true, 'one that is live is prolonged, however old')
+  t.equal((await stores.session.read(old))?.expiresAtMs, longer.expiresAtMs)
+  t.ok(await stores.session.touch(last))
+  t.equal(await stores.session.revokeAll(tag), 2)
+  t.equal(await redis.carryOver(old, longer), false)
 })

@@ -5,6 +5,7 @@ import { runScript } from '../script.js'
 import type { Revocation } from './revocations.js'
 import { CREATE, READ, REVOKE, REVOKE_ALL } from './scripts.js'
 import {
+  LATE_MS,
   type LiveSession,
   MAX_IDLE_MS,
   MAX_SESSIONS_PER_TAG,
@@ -13,7 +14,11 @@ import {
   type SessionStore,
 } from './store.js'
 
-export type RedisSessions = Omit<SessionStore, 'revokeAll'> & {
+export type OneRevocation = Revocation & { readonly digest: string }
+
+export type RedisSessions = Omit<SessionStore, 'revoke' | 'revokeAll'> & {
+  /** Ends one, for good; whether it was there. */
+  revoke(revocation: OneRevocation): Promise<boolean>
   /** Ends all with this tag, and for good those created until then; how many there were. */
   revokeAll(tag: string, atMs: number): Promise<number>
   /**
@@ -30,7 +35,6 @@ export type RedisSessions = Omit<SessionStore, 'revokeAll'> & {
 export type RedisSessionDeps = {
   readonly link: Link
   readonly keyPrefix: string
-  readonly nowMs: () => number
 }
 
 /** Nobody waits for these, but they must end. */
@@ -38,7 +42,7 @@ const RECOVERY_TIMEOUT_MS = 2_000
 
 /** The sessions that all processes share. */
 export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
-  const { link, keyPrefix, nowMs } = deps
+  const { link, keyPrefix } = deps
   const keyOf = (tag: string) => `${keyPrefix}se:{${tag}}`
   const create = async (client: RedisClient, id: SessionId, session: Session, atMs: number) => {
     const reply = await runScript(client, CREATE, keyOf(id.tag), [
@@ -61,6 +65,8 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     link.run(async (client) =>
       parseSession(await runScript(client, READ, keyOf(tag), [digest, prolongs])),
     )
+  const revoke = (client: RedisClient, { tag, digest, atMs, untilMs }: OneRevocation) =>
+    runScript(client, REVOKE, keyOf(tag), [digest, atMs, untilMs, LATE_MS])
   const revokeAll = (client: RedisClient, { tag, atMs, untilMs }: Revocation, also: 0 | 1) =>
     runScript(client, REVOKE_ALL, keyOf(tag), [atMs, untilMs, also])
   return {
@@ -71,10 +77,7 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     },
     read: (id) => read(id, 0),
     touch: (id) => read(id, 1),
-    async revoke({ tag, digest }) {
-      const args = [digest, nowMs() + MAX_IDLE_MS]
-      return (await link.run((client) => runScript(client, REVOKE, keyOf(tag), args))) === 1
-    },
+    revoke: async (one) => (await link.run((client) => revoke(client, one))) === 1,
     async revokeAll(tag, atMs) {
       const revocation = { tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }
       return Number(await link.run((client) => revokeAll(client, revocation, 1)))
@@ -82,11 +85,11 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     restore: (id, live) => link.run(putBack(id, live)),
     carryOver: (id, live) => link.attempt(putBack(id, live), RECOVERY_TIMEOUT_MS),
     async apply(revocation) {
-      const { tag, digest, untilMs } = revocation
+      const { digest } = revocation
       const act = (client: RedisClient) =>
         digest === null
           ? revokeAll(client, revocation, 0)
-          : runScript(client, REVOKE, keyOf(tag), [digest, untilMs])
+          : revoke(client, { ...revocation, digest })
       await link.attempt(act, RECOVERY_TIMEOUT_MS)
     },
   }

@@ -1,12 +1,16 @@
 import { defineScript } from '../script.js'
+import { MAX_SESSIONS_PER_TAG } from './store.js'
 
 /**
  * All sessions of a tag are one hash, so that each operation is one step on one key:
  *   s<digest>  expires idle ends created guest accountId
- *   x<digest>  until when it is remembered that this one was revoked
- *   x          created until, remembered until: all of them were revoked
- * Expired fields are swept by whoever writes; the whole key expires with the last of them.
+ *   x<digest>  created until, remembered until: this one was revoked
+ *   x          created until, remembered until: none of them is put back
+ * Expired fields are swept by whoever begins a session; the whole key expires with the last of them.
+ * Of too many marks, those of the oldest sessions become one of all sessions as old: what Redis has
+ * is live all the same, and what was revoked stays so.
  */
+const MAX_MARKS = 1_000
 const FIELDS = `
 local key = KEYS[1]
 local function parse(value)
@@ -27,8 +31,17 @@ local function markAll(at, untilMs)
   redis.call('HSET', key, 'x', string.format('%.0f %.0f', at, untilMs))
   keepUntil(untilMs)
 end
+local function fold(marks)
+  table.sort(marks, function(a, b) return a[2] < b[2] end)
+  local at, untilMs = 0, 0
+  for i = 1, #marks - ${MAX_MARKS / 2} do
+    at, untilMs = marks[i][2], math.max(untilMs, marks[i][3])
+    redis.call('HDEL', key, marks[i][1])
+  end
+  markAll(at, untilMs)
+end
 local function sweep()
-  local fields, live = redis.call('HGETALL', key), {}
+  local fields, live, marks = redis.call('HGETALL', key), {}, {}
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
     local session = string.sub(name, 1, 1) == 's'
@@ -37,9 +50,18 @@ local function sweep()
       redis.call('HDEL', key, name)
     elseif session then
       live[#live + 1] = { name, tonumber(expires), value }
+    elseif name ~= 'x' then
+      marks[#marks + 1] = { name, tonumber(string.match(value, '^%d+')), tonumber(expires) }
     end
   end
+  if #marks > ${MAX_MARKS} then fold(marks) end
   return live
+end
+local function mark(digest, at, untilMs)
+  if untilMs <= now then return end
+  redis.call('HSET', key, 'x' .. digest, string.format('%.0f %.0f', at, untilMs))
+  keepUntil(untilMs)
+  if redis.call('HLEN', key) > ${MAX_SESSIONS_PER_TAG + MAX_MARKS + 1} then sweep() end
 end
 `
 
@@ -57,18 +79,21 @@ if expires == 0 then
   expires = math.min(now + idle, ends)
   created = math.max(created, allUntil + 1)
 end
-if created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then
+local existing = redis.call('HGET', key, 's' .. digest)
+if not existing and created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then
   return { 0, created }
 end
 if expires <= now then return { expires, created } end
-local existing = redis.call('HGET', key, 's' .. digest)
 if existing then
-  local known = tonumber((parse(existing)))
+  local known, _, _, knownCreated = parse(existing)
+  known, created = tonumber(known), tonumber(knownCreated)
   if known >= expires then return { known, created } end
 elseif #live >= tonumber(ARGV[7]) then
   table.sort(live, function(a, b) return a[2] < b[2] end)
-  redis.call('HDEL', key, live[1][1])
-  redis.call('HSET', key, 'x' .. string.sub(live[1][1], 2), string.format('%.0f', live[1][2]))
+  local name, untilMs, value = unpack(live[1])
+  local _, _, _, at = parse(value)
+  redis.call('HDEL', key, name)
+  mark(string.sub(name, 2), tonumber(at), untilMs)
 end
 local value = string.format('%.0f %.0f %.0f %.0f %s', expires, idle, ends, created, ARGV[6])
 redis.call('HSET', key, 's' .. digest, value)
@@ -91,16 +116,22 @@ keepUntil(expires)
 return value
 `)
 
-/** ARGV: digest, remembered until. Gives 1 when it was there. */
+/**
+ * ARGV: digest, when it was revoked, remembered until, and how much longer than unused sessions live.
+ * Gives 1 when it was there; then it is remembered for as long as any process may take it for live.
+ */
 export const REVOKE = defineScript(`${FIELDS}
-local value = redis.call('HGET', key, 's' .. ARGV[1])
-local was = value and tonumber((parse(value))) > now
-redis.call('HDEL', key, 's' .. ARGV[1])
-local untilMs = tonumber(ARGV[2])
-if untilMs > now then
-  redis.call('HSET', key, 'x' .. ARGV[1], ARGV[2])
-  keepUntil(untilMs)
+local digest, at, untilMs = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local value = redis.call('HGET', key, 's' .. digest)
+local was = false
+if value then
+  local expires, idle, _, created = parse(value)
+  was = tonumber(expires) > now
+  at, untilMs = tonumber(created), math.min(untilMs, now + tonumber(idle) + tonumber(ARGV[4]))
+  redis.call('HDEL', key, 's' .. digest)
 end
+local known = redis.call('HGET', key, 'x' .. digest)
+if not known or tonumber(string.match(known, '%d+$')) < untilMs then mark(digest, at, untilMs) end
 return was and 1 or 0
 `)
 

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type BoundedMap, createBoundedMap } from '../bounded-map.js'
 import { RedisAwayError } from '../link.js'
 import { expiryAfter } from './memory.js'
-import type { RedisSessions } from './redis.js'
+import type { OneRevocation, RedisSessions } from './redis.js'
 import type { Revocation, Revocations } from './revocations.js'
 import {
+  LATE_MS,
   type LiveSession,
   MAX_IDLE_MS,
   type Session,
@@ -37,8 +38,6 @@ export type SharedSessionDeps = {
 
 /** Some 600 bytes each. */
 const MAX_MIRRORED = 50_000
-/** For a use that was under way when the session was revoked, and for clocks that differ. */
-const LATE_MS = 60_000
 
 export const createSessionMirror = (nowMs: () => number): SessionMirror => {
   const tags = createTagIndex()
@@ -104,8 +103,8 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
     read: (id) => find(id, redis.read, false),
     touch: (id) => find(id, redis.touch, true),
     async revoke(id) {
-      const wasSeen = await here.revoke(id)
-      return (await there(() => redis.revoke(id))) ?? wasSeen
+      const { revocation, wasSeen } = await here.revoke(id)
+      return (await there(() => redis.revoke(revocation))) ?? wasSeen
     },
     async revokeAll(tag) {
       const { atMs, seen } = await here.revokeAll(tag)
@@ -149,11 +148,12 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
       mirror.see(id, prolonged)
       return prolonged
     },
-    async revoke(id: SessionId): Promise<boolean> {
+    async revoke(id: SessionId): Promise<{ revocation: OneRevocation; wasSeen: boolean }> {
       const atMs = nowMs()
       const idleMs = mirror.seen.peek(keyOf(id))?.live.idleMs ?? MAX_IDLE_MS
-      await revocations.note({ ...id, atMs, untilMs: atMs + idleMs + LATE_MS })
-      return forget(keyOf(id))
+      const revocation = { ...id, atMs, untilMs: atMs + idleMs + LATE_MS }
+      await revocations.note(revocation)
+      return { revocation, wasSeen: forget(keyOf(id)) }
     },
     async revokeAll(tag: string): Promise<{ atMs: number; seen: number }> {
       const untilMs = nowMs() + MAX_IDLE_MS + LATE_MS

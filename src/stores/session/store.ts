@@ -24,6 +24,9 @@ export type SessionId = {
 /** Revocations are remembered for as long as a session could live without being used. */
 export const MAX_IDLE_MS = 86_400_000
 
+/** For a use that was under way when the session was revoked, and for clocks that differ. */
+export const LATE_MS = 60_000
+
 /** Most sessions of an account at once: beyond it, the one that expires first ends. */
 export const MAX_SESSIONS_PER_TAG = 1_000
 
