@@ -13,6 +13,9 @@ const tags = ['Sessions']
 const ONCE_SHOWN =
   ' The reply holds the token, this once: a repeat under the same idempotency key is refused ' +
   'with `secret_not_replayed`.'
+const WHERE =
+  ', in every instance. When the one that answers can not reach Redis, the others follow within ' +
+  'a few seconds (usually two).'
 
 export type SessionRoutesDeps = {
   readonly sessions: Sessions
@@ -138,7 +141,7 @@ const revokeCurrentSession = contract({
     operationId: 'revokeCurrentSession',
     tags,
     summary: 'End the session of the call',
-    description: 'Its token is refused from then on.',
+    description: `Its token is refused from then on${WHERE}`,
     body: schema.emptyBody,
     response: { 200: schema.revokedSessions },
   },
@@ -183,7 +186,7 @@ const revokeSessions = contract({
     operationId: 'revokeSessions',
     tags,
     summary: 'End all sessions of an account',
-    description: 'Their tokens are refused from then on, in every instance.',
+    description: `Their tokens are refused from then on${WHERE}`,
     params: accountParams,
     body: schema.emptyBody,
     response: { 200: schema.revokedSessions },

@@ -44,10 +44,13 @@ export type Sessions = {
   current(token: string): Promise<SessionView>
   /** The live session of a token that is not the caller's credential; null: there is none. */
   find(token: string): Promise<LiveSession | null>
-  /** Ends one session, everywhere at once; how many there were. Safe to repeat. */
+  /**
+   * Ends one session, everywhere: at once, or within seconds in other instances where this one can
+   * not reach Redis. How many there were. Safe to repeat.
+   */
   revoke(token: string): Promise<number>
   /**
-   * Ends all sessions of an account, everywhere at once; how many there were. Throws
+   * Ends all sessions of an account, as `revoke` ends one; how many there were. Throws
    * `account_not_found`. Safe to repeat.
    */
   revokeOf(accountId: string): Promise<number>
