@@ -22,7 +22,7 @@ export type RevocationPage = {
  */
 export type Revocations = {
   /**
-   * Durable once it resolves; safe to repeat. Gives the `atMs` that counts: for all with a tag it is
+   * Durable once it resolves; safe to repeat. Gives the `atMs` that counts: for all with a tag,
    * later than that of the time before, so that it ends what was moved past that one.
    */
   note(revocation: Revocation): Promise<number>

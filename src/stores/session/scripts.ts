@@ -6,7 +6,7 @@ import { MAX_SESSIONS_PER_TAG } from './store.js'
  *   s<digest>  expires idle ends created guest accountId
  *   x<digest>  created until, remembered until: this one was revoked
  *   x          created until, remembered until: none of them is put back
- * Expired fields are swept by whoever begins a session; the whole key expires with the last of them.
+ * Expired fields are swept by whoever begins a session; the key expires with the last of them.
  * Of too many marks, those of the oldest sessions become one of all sessions as old: what Redis has
  * is live all the same, and what was revoked stays so.
  */
@@ -117,7 +117,7 @@ return value
 `)
 
 /**
- * ARGV: digest, when it was revoked, remembered until, and how much longer than unused sessions live.
+ * ARGV: digest, when it was revoked, remembered until, how much longer than its idle time at most.
  * Gives 1 when it was there; then it is remembered for as long as any process may take it for live.
  */
 export const REVOKE = defineScript(`${FIELDS}
