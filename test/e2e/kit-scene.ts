@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { type ServiceProcess, startService, TEST_KEY } from '../helpers/server.js'
 import { createRandom, type Random } from '../lanes/random.js'
 import { compiledService } from './kit-build.js'
-import { contractOf, createClient } from './kit-client.js'
+import { type Client, contractOf, createClient } from './kit-client.js'
 import { type Ground, openAccount, openSql } from './kit-ground.js'
 import { attempt, begin, type Call, type Load, startLoad } from './kit-load.js'
 import { assertTrue } from './kit-oracle.js'
@@ -32,6 +32,8 @@ export type SceneLoad = Load & {
 }
 
 type LoadOptions = {
+  /** Who asks; else the ground's own client. */
+  readonly client?: Client
   readonly accounts: number
   readonly workers: number
   readonly pauseMs: number
