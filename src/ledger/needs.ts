@@ -35,16 +35,17 @@ export function whatToLoad(
     keys: { accountId: string; key: string }[]
   } & Record<'charges' | 'holds' | 'lots', { accountId: string; seq: number }[]>
   for (const { operation } of entries) {
-    const { accountId } = operation
-    const state = kept(accountId)
-    const part = partNeeded(operation, state)
-    if (part) request[part.list].push({ accountId, seq: part.seq })
-    if (part || !state) accounts.add(accountId)
+    const state = kept(operation.accountId)
+    if (!state || partNeeded(operation, state)) accounts.add(operation.accountId)
   }
-  // A state that is read anyway is read with the keys: a repeat is then answered at once.
   for (const { operation, lookUp } of entries) {
     const { accountId, key } = operation
-    if (lookUp || accounts.has(accountId)) request.keys.push({ accountId, key })
+    const isRead = accounts.has(accountId)
+    // A state that is read may lack what the kept one had: a hold that was settled elsewhere.
+    const part = isRead ? partNeeded(operation, undefined) : undefined
+    if (part) request[part.list].push({ accountId, seq: part.seq })
+    // A state that is read anyway is read with the keys: a repeat is then answered at once.
+    if (lookUp || isRead) request.keys.push({ accountId, key })
   }
   return { ...request, accounts: [...accounts] }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Lanes } from '../../src/ledger/lanes.js'
 import type { Operation } from '../../src/ledger/model.js'
 import type { Guarantee } from './fine-print.js'
-import { amounts, answer, ask, charge, grant, open, type Stage } from './stage.js'
+import { amounts, answer, ask, charge, grant, open, request, type Stage } from './stage.js'
 
 /** Asks all at once; gives their words and the calls it took. */
 async function together(stage: Stage, lanes: Lanes, operations: readonly Operation[]) {
@@ -13,6 +13,15 @@ async function together(stage: Stage, lanes: Lanes, operations: readonly Operati
 }
 
 const three = (word: string) => [word, word, word]
+const hold = (amount: number): Operation => ({
+  ...request(),
+  kind: 'hold',
+  action: null,
+  ttlMs: 60_000,
+  quote: () => ({ amount, detail: null }),
+})
+const release = (holdSeq: number): Operation => ({ ...request(), kind: 'release', holdSeq })
+
 /** A process that knows the accounts a, b and c, and has just been asked for repeats. */
 async function afterRepeats(stage: Stage) {
   await open(stage, 100, 'a', 'b', 'c')
@@ -57,6 +66,22 @@ export const REPEAT_POINTS: readonly Guarantee[] = [
       await answer(stage, stage.process(), grant(1000, 'a'))
       const { words } = await together(stage, lanes, [...charges, charge(500, 'a')])
       assert.deepEqual(words, [...three('replayed'), 'applied'])
+    },
+  },
+  {
+    point: 2,
+    name: 'a hold that was settled elsewhere is told as such, whoever else has the account read',
+    async run(stage) {
+      await open(stage, 100)
+      const [here, elsewhere] = [stage.process(), stage.process()]
+      const first = await answer(stage, here, hold(10))
+      const second = await answer(stage, here, hold(10))
+      const [one, two] = [first.outcome?.row?.seq ?? 0, second.outcome?.row?.seq ?? 0]
+      assert.equal((await answer(stage, here, release(one))).word, 'applied')
+      assert.equal((await answer(stage, elsewhere, release(two))).word, 'applied')
+      // the first makes the account be read; of the second the kept state says that it is active
+      const { words } = await together(stage, here, [release(one), release(two)])
+      assert.deepEqual(words, ['hold_not_active', 'hold_not_active'])
     },
   },
   {

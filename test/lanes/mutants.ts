@@ -40,6 +40,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     point: 2,
+    name: 'what the kept state had is not read with the new one',
+    file: 'needs.ts',
+    from: 'isRead ? partNeeded(operation, undefined) : undefined',
+    to: 'partNeeded(operation, kept(accountId))',
+  },
+  {
+    point: 2,
     name: 'what append refused is answered all the same',
     file: 'lane-answer.ts',
     from: "if (reply.status === 'ok' && !reason) {",
@@ -63,8 +70,8 @@ export const MUTANTS: readonly Mutant[] = [
     point: 3,
     name: 'keys are not looked up after a loss',
     file: 'needs.ts',
-    from: 'if (lookUp || accounts.has(accountId)) request.keys.push({ accountId, key })',
-    to: 'if (lookUp || accounts.has(accountId)) void key',
+    from: 'if (lookUp || isRead) request.keys.push({ accountId, key })',
+    to: 'if (lookUp || isRead) void key',
   },
   {
     point: 3,
