@@ -11,7 +11,7 @@ const RETURN_MS = 5_000
 /** What a process that can not reach Redis revokes is refused by all others within this. */
 const REVOKED_EVERYWHERE_MS = 5_000
 /**
- * That no call waits 50 ms for Redis is held by test/stores/faults.test.ts, where nothing else runs.
+ * That no call waits 50 ms for Redis is held by test/stores/faults.test.ts, where it runs alone.
  * Here two services, a database and the load share the processors: this tells what hangs.
  */
 const MAX_P99_RISE_MS = 400
