@@ -89,6 +89,7 @@ const runTap = async (
   try {
     const env = { ...environment(), ...(cluster && { TEST_PG_URL: cluster.url }) }
     const tap = join(ROOT, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs')
+    // coverage would slow every process down, and not see those that the tests start themselves
     return await run(process.execPath, [tap, '--disable-coverage', ...args], env, onLine)
   } finally {
     await cluster?.stop()

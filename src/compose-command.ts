@@ -41,7 +41,7 @@ const COMMAND_LANES = 1
 /** A command asks for a page at once, also where the service would rather turn callers away. */
 const LEAST_QUEUE_OPERATIONS = 1_000
 
-/** The same with a ledger over it, as any instance of the service has one. */
+/** The same with a ledger over it, like that of each instance of the service. */
 export const withLedger = <T>(
   config: Config,
   act: (db: Database, ledger: Ledger) => Promise<T>,

@@ -3,6 +3,7 @@ import { type RedisConfig, readRedisTargets, redisConfigOf } from './config-redi
 import { describeDatabaseUrl, parseDatabaseUrl } from './db/url.js'
 import { SETTINGS, type SettingName, type Settings, type TrustProxy } from './settings.js'
 import { type LimitConfig, limitsOf } from './settings-limits.js'
+import type { Thresholds } from './thresholds.js'
 
 const POOL_SIZE_PRODUCTION = 20
 const POOL_SIZE_DEVELOPMENT = 10
@@ -57,16 +58,7 @@ export type Config = {
   readonly alerts: {
     /** null: nowhere. */
     readonly webhookUrl: string | null
-    readonly thresholds: {
-      readonly balanceMismatches: number
-      readonly failurePercent: number
-      readonly latencyMs: number
-      readonly errorPercent: number
-      readonly pendingSeconds: number
-      readonly databaseSeconds: number
-      readonly fallbackSeconds: number
-      readonly redisMemoryPercent: number
-    }
+    readonly thresholds: Thresholds
   }
   /** The settings as given or defaulted, by the names of their variables. */
   readonly settings: Settings

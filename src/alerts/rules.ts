@@ -1,25 +1,4 @@
-/** From where on an alert fires, as configured. */
-export type Thresholds = {
-  readonly balanceMismatches: number
-  readonly failurePercent: number
-  readonly latencyMs: number
-  readonly errorPercent: number
-  readonly pendingSeconds: number
-  readonly databaseSeconds: number
-  readonly fallbackSeconds: number
-  readonly redisMemoryPercent: number
-}
-
-export const DEFAULT_THRESHOLDS: Thresholds = {
-  balanceMismatches: 10,
-  failurePercent: 5,
-  latencyMs: 100,
-  errorPercent: 1,
-  pendingSeconds: 300,
-  databaseSeconds: 30,
-  fallbackSeconds: 60,
-  redisMemoryPercent: 80,
-}
+import type { Thresholds } from '../thresholds.js'
 
 /**
  * One rule, for Prometheus and for the service alike. It holds while the worst value that any

@@ -76,15 +76,13 @@ export function knownFrom(
     string,
     KnownAccount & { rows: Map<string, Row>; context: MutableContext }
   >()
-  for (const accountId of request.accounts) {
+  const expect = (accountId: string, state: AccountState | null, isFresh: boolean) => {
     const context = { charges: new Map(), settledHolds: new Map(), lots: new Map() }
-    known.set(accountId, { state: null, isFresh: true, rows: new Map(), context })
+    known.set(accountId, { state, isFresh, rows: new Map(), context })
   }
+  for (const accountId of request.accounts) expect(accountId, null, true)
   for (const { accountId } of request.keys) {
-    if (known.has(accountId)) continue
-    const context = { charges: new Map(), settledHolds: new Map(), lots: new Map() }
-    const state = kept(accountId) ?? null
-    known.set(accountId, { state, isFresh: false, rows: new Map(), context })
+    if (!known.has(accountId)) expect(accountId, kept(accountId) ?? null, false)
   }
   for (const state of reply.accounts) {
     const entry = known.get(state.accountId)

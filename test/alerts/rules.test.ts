@@ -3,21 +3,15 @@ import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
 import { renderPrometheusRules } from '../../src/alerts/prometheus.js'
-import {
-  DEFAULT_THRESHOLDS,
-  expressionOf,
-  isBeyond,
-  type Rule,
-  rulesOf,
-  worstOf,
-} from '../../src/alerts/rules.js'
+import { expressionOf, isBeyond, type Rule, rulesOf, worstOf } from '../../src/alerts/rules.js'
 import { advance, QUIET } from '../../src/alerts/state.js'
 import { loadConfig } from '../../src/config.js'
+import { THRESHOLDS } from '../../src/thresholds.js'
 import { openApp } from '../helpers/app.js'
 import { ROOT } from '../helpers/cluster.js'
 import { startRedis } from '../helpers/redis.js'
 
-const RULES = rulesOf(DEFAULT_THRESHOLDS)
+const RULES = rulesOf(THRESHOLDS)
 
 const ruleNamed = (name: string): Rule => {
   const rule = RULES.find((one) => one.name === name)
@@ -38,7 +32,7 @@ const evaluate = (expression: string, values: readonly number[]): boolean => {
 t.test('alerts.yaml is what the rules of the service make, at the default settings', async (t) => {
   const file = readFileSync(join(ROOT, 'alerts.yaml'), 'utf8')
   t.equal(file, renderPrometheusRules(RULES), 'npm run alerts writes it anew')
-  t.same(loadConfig({}).alerts.thresholds, DEFAULT_THRESHOLDS)
+  t.same(loadConfig({}).alerts.thresholds, THRESHOLDS)
   const { rules } = parse(file).groups[0]
   const names = rules.map(({ alert }: { alert: string }) => alert)
   t.equal(new Set(names).size, RULES.length)

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { createDeliveries, createLocalDeliveries } from '../../src/alerts/deliveries.js'
-import { DEFAULT_THRESHOLDS, rulesOf } from '../../src/alerts/rules.js'
+import { rulesOf } from '../../src/alerts/rules.js'
 import { type AlertsDeps, createAlerts } from '../../src/alerts/service.js'
 import { createAlertStore, readStates } from '../../src/alerts/store.js'
 import { createWebhook } from '../../src/alerts/webhook.js'
 import { type Database, openDatabase } from '../../src/db/open.js'
+import { THRESHOLDS } from '../../src/thresholds.js'
 import { openFresh, quietLog, type TestContext } from '../helpers/database.js'
 import { closedPort } from '../helpers/fake-postgres.js'
 import { createProxy } from '../helpers/proxy.js'
@@ -31,7 +32,7 @@ const setUp = async (t: TestContext, { url = '' } = {}) => {
     const deps = { db: own, instanceId, newId: randomUUID, now: () => time.nowMs, log }
     const alerts = createAlerts({
       ...deps,
-      rules: rulesOf(DEFAULT_THRESHOLDS),
+      rules: rulesOf(THRESHOLDS),
       valuesOf: async (metric) => figures.get(metric) ?? [],
       store: createAlertStore({ ...deps, isDelivered: url !== '' }),
       deliveries: createDeliveries(own.orm),

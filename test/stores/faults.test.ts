@@ -5,22 +5,20 @@ import { SessionsAwayError } from '../../src/stores/session/store.js'
 import type { TestContext } from '../helpers/database.js'
 import { createProxy } from '../helpers/proxy.js'
 import { startRedis, startRedisCluster } from '../helpers/redis.js'
-import { createRevocations, freshName, isBack, monotonicMs, openReady } from './kit.js'
+import {
+  createRevocations,
+  freshName,
+  idOf,
+  isBack,
+  monotonicMs,
+  openReady,
+  sessionOf,
+} from './kit.js'
 
 /** What a request may spend on Redis, and a machine that is busy with other tests. */
 const MAX_CALL_MS = 50
 const MAX_RETURN_MS = 5_000
 const LIMIT = { max: 5, windowMs: 600_000 }
-
-const sessionOf = () => ({
-  accountId: 'a',
-  isGuest: false,
-  createdAtMs: Date.now(),
-  idleMs: 600_000,
-  endsAtMs: Date.now() + 3_600_000,
-})
-
-const idOf = (tag = freshName()) => ({ tag, digest: freshName() })
 
 /** Everything a request may ask of the stores; the longest any one of them took, in ms. */
 const useAll = async (stores: OpenStores, known: ReturnType<typeof idOf>): Promise<number> => {

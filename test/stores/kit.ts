@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pino from 'pino'
 import { type OpenStores, openMemoryStores, openStores } from '../../src/stores/open.js'
 import type { Revocation, Revocations } from '../../src/stores/session/revocations.js'
+import type { Session, SessionId } from '../../src/stores/session/store.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { findRedisTargets } from '../../src/stores/urls.js'
 import type { TestContext } from '../helpers/database.js'
@@ -107,3 +108,14 @@ export const startGrounds = async (t: TestContext): Promise<readonly Ground[]> =
 
 /** A name that no other test uses. */
 export const freshName = (): string => randomBytes(8).toString('hex')
+
+/** A session that outlives the test. */
+export const sessionOf = (): Session => ({
+  accountId: 'a',
+  isGuest: false,
+  createdAtMs: Date.now(),
+  idleMs: 600_000,
+  endsAtMs: Date.now() + 3_600_000,
+})
+
+export const idOf = (tag = freshName()): SessionId => ({ tag, digest: freshName() })

@@ -6,19 +6,17 @@ import type { Revocations } from '../../src/stores/session/revocations.js'
 import type { Mirrored } from '../../src/stores/session/shared.js'
 import { createProxy } from '../helpers/proxy.js'
 import { startRedis, until } from '../helpers/redis.js'
-import { createRevocations, freshName, isBack, monotonicMs, openReady } from './kit.js'
+import {
+  createRevocations,
+  freshName,
+  idOf,
+  isBack,
+  monotonicMs,
+  openReady,
+  sessionOf,
+} from './kit.js'
 
 const MAX_CALL_MS = 50
-
-const sessionOf = () => ({
-  accountId: 'a',
-  isGuest: false,
-  createdAtMs: Date.now(),
-  idleMs: 600_000,
-  endsAtMs: Date.now() + 3_600_000,
-})
-
-const idOf = (tag = freshName()) => ({ tag, digest: freshName() })
 
 t.test('a session used by a process that was cut off lives on for all of them', async (t) => {
   const server = await startRedis(t)

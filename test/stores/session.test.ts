@@ -1,6 +1,6 @@
 import t from 'tap'
-import { MAX_SESSIONS_PER_TAG, type SessionId } from '../../src/stores/session/store.js'
-import { freshName, startGrounds } from './kit.js'
+import { MAX_SESSIONS_PER_TAG } from '../../src/stores/session/store.js'
+import { freshName, idOf, startGrounds } from './kit.js'
 
 const sessionOf = (more: object = {}) => ({
   accountId: 'user@example.com',
@@ -10,8 +10,6 @@ const sessionOf = (more: object = {}) => ({
   endsAtMs: Date.now() + 3_600_000,
   ...more,
 })
-
-const idOf = (tag = freshName()): SessionId => ({ tag, digest: freshName() })
 
 for (const ground of await startGrounds(t)) {
   t.test(`${ground.name}: a session is read back as it was, by any process`, async (t) => {

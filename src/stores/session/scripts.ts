@@ -118,7 +118,7 @@ return value
 
 /**
  * ARGV: digest, when it was revoked, remembered until, how much longer than its idle time at most.
- * Gives 1 when it was there; then it is remembered for as long as any process may take it for live.
+ * Gives 1 when it was there; then it is remembered for as long as a process may take it for live.
  */
 export const REVOKE = defineScript(`${FIELDS}
 local digest, at, untilMs = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

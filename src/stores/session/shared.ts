@@ -170,7 +170,7 @@ const keyOf = ({ tag, digest }: SessionId): string => `${tag} ${digest}`
 
 /** Asked for again, lest one is missed whose transaction was under way the last time. */
 const OVERLAP_MS = 10_000
-/** As many as any service has sessions; each is done in a fraction of a millisecond. */
+/** A bound on one replay, far above the sessions of a service: a page takes a few ms. */
 const MAX_PAGES = 2_000
 /** Done at once, so that a replay takes the time of a few round trips. */
 const CROWD = 100
