@@ -14,6 +14,7 @@ import {
   monotonicMs,
   openReady,
   sessionOf,
+  UNHURRIED,
 } from './kit.js'
 
 const MAX_CALL_MS = 50
@@ -138,7 +139,7 @@ t.test('what was revoked is remembered as long as it would have lived, and a min
 
 t.test('the marks of any number of logouts are bounded, and revive nobody', async (t) => {
   const server = await startRedis(t)
-  const stores = await openReady(t, server.url)
+  const stores = await openReady(t, server.url, UNHURRIED)
   const tag = freshName()
   const key = `test:se:{${tag}}`
   const old = idOf(tag)
