@@ -6,14 +6,11 @@
  *   npm run test:unit | test:integration | test:e2e
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { ROOT, readCluster, startKeeper } from '../test/helpers/cluster.js'
+import { ROOT, startCluster } from '../test/helpers/cluster.js'
 
-const CLUSTER_DEADLINE_MS = 60_000
 const SUITES = ['unit', 'integration', 'e2e']
 
 /** Settings of the machine at hand must not reach the tests: they bring their own. */
@@ -54,27 +51,6 @@ const run = (
 const printWorthReading = (line: string): void => {
   if (/^\s+(ok |# Subtest|1\.\.|# time)|^\s*$|^(1\.\.|# Subtest)/.test(line)) return
   console.log(line)
-}
-
-const startCluster = async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'creditd-test-run-'))
-  const keeper = startKeeper(directory)
-  keeper.ref()
-  const ended = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
-  const stop = async () => {
-    keeper.kill('SIGTERM')
-    await ended
-    rmSync(directory, { recursive: true, force: true })
-  }
-  const deadlineMs = Date.now() + CLUSTER_DEADLINE_MS
-  while (Date.now() < deadlineMs && keeper.exitCode === null) {
-    const cluster = readCluster(directory)
-    if (cluster) return { url: cluster.url, stop }
-    await sleep(50)
-  }
-  const output = readFileSync(join(directory, 'keeper.log'), 'utf8')
-  await stop()
-  throw new Error(`the PostgreSQL for the tests did not start:\n${output}`)
 }
 
 const environment = (): NodeJS.ProcessEnv =>

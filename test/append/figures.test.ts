@@ -1,10 +1,20 @@
 import pg from 'pg'
+import tap from 'tap'
 import { openDatabase } from '../../src/db/open.js'
 import { appendParameters, idsOf, loadParameters } from '../../src/ledger/wire.js'
 import { createWriter } from '../../src/ledger/writer.js'
+import { startCluster } from '../helpers/cluster.js'
 import { quietLog } from '../helpers/database.js'
 import { createRandom } from '../lanes/random.js'
 import { charge, decided, ids, open, type Service, until, withGround } from './kit.js'
+
+/*
+ * In a cluster of their own: an open transaction that has written, in whichever database of a
+ * cluster, keeps what was updated since from being pruned, and with it updates from being HOT.
+ */
+const cluster = await startCluster()
+tap.teardown(cluster.stop)
+process.env.TEST_PG_URL = cluster.url
 
 const TABLES = ['accounts', 'grants', 'transactions', 'holds', 'refunds', 'pending_work']
 
@@ -46,9 +56,6 @@ async function updatesOf(pool: pg.Pool, least: number): Promise<{ all: number; h
   return read()
 }
 
-/** A machine that is busy elsewhere stops a transaction for long now and then, and with it HOT. */
-const MAX_TRIES = 3
-
 withGround('P11: round trips, bytes and HOT updates of a charge', async (t, ground) => {
   const { pool } = ground
   const accounts = ids(4000)
@@ -57,27 +64,22 @@ withGround('P11: round trips, bytes and HOT updates of a charge', async (t, grou
   await pool.query('vacuum analyze accounts, grants')
   for (let round = 0; round < 3; round += 1) await run(warm, spread(accounts), 256)
   await warm.close()
-  let updates = accounts.length + 2 * 3 * accounts.length
-  const measure = async () => {
-    const before = { ...(await updatesOf(pool, updates)), bytes: await bytesOf(pool) }
-    const service = await ground.open()
-    for (let round = 0; round < 5; round += 1) await run(service, spread(accounts), 256)
-    const charges = 5 * accounts.length
-    const roundTrips = service.calls.length / charges
-    await service.close()
-    const bytes = ((await bytesOf(pool)) - before.bytes) / charges
-    updates = before.all + 2 * charges
-    const after = await updatesOf(pool, updates)
-    const hot = (100 * (after.hot - before.hot)) / (after.all - before.all)
-    const figures = [roundTrips.toFixed(4), bytes.toFixed(0), hot.toFixed(2)] as const
-    t.comment(`${figures[0]} round trips, ${figures[1]} bytes, ${figures[2]} % HOT`)
-    return { roundTrips, bytes, hot }
-  }
-  let figures = await measure()
-  for (let tries = 1; tries < MAX_TRIES && figures.hot < 98; tries += 1) figures = await measure()
-  t.ok(figures.roundTrips <= 0.05, 'round trips per charge at 256 callers')
-  t.ok(figures.bytes <= 400, 'bytes on disk per charge')
-  t.ok(figures.hot >= 98, 'HOT updates of accounts and grants')
+  const updates = accounts.length + 2 * 3 * accounts.length
+  const before = { ...(await updatesOf(pool, updates)), bytes: await bytesOf(pool) }
+  const service = await ground.open()
+  for (let round = 0; round < 5; round += 1) await run(service, spread(accounts), 256)
+  const charges = 5 * accounts.length
+  const roundTrips = service.calls.length / charges
+  await service.close()
+  const bytes = ((await bytesOf(pool)) - before.bytes) / charges
+  const after = await updatesOf(pool, before.all + 2 * charges)
+  const hot = (100 * (after.hot - before.hot)) / (after.all - before.all)
+  t.comment(
+    `${roundTrips.toFixed(4)} round trips, ${bytes.toFixed(0)} bytes, ${hot.toFixed(2)} % HOT`,
+  )
+  t.ok(roundTrips <= 0.05, 'round trips per charge at 256 callers')
+  t.ok(bytes <= 400, 'bytes on disk per charge')
+  t.ok(hot >= 98, 'HOT updates of accounts and grants')
 })
 
 const CROWD = 30_000

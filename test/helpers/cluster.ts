@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -32,8 +40,30 @@ export const ensureCluster = async (): Promise<string> => {
   throw new Error(`no test cluster came up; see ${directory}/keeper.log`)
 }
 
+/** A cluster of the caller's own, in which nobody else has a transaction open. */
+export const startCluster = async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'creditd-test-run-'))
+  const keeper = startKeeper(directory)
+  keeper.ref()
+  const ended = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
+  const stop = async () => {
+    keeper.kill('SIGTERM')
+    await ended
+    rmSync(directory, { recursive: true, force: true })
+  }
+  const deadlineMs = Date.now() + START_DEADLINE_MS
+  while (Date.now() < deadlineMs && keeper.exitCode === null) {
+    const cluster = readCluster(directory)
+    if (cluster) return { url: cluster.url, stop }
+    await sleep(50)
+  }
+  const output = readFileSync(join(directory, 'keeper.log'), 'utf8')
+  await stop()
+  throw new Error(`the PostgreSQL for the tests did not start:\n${output}`)
+}
+
 /** Starts a keeper that ends with its idle limit or a signal; see scripts/test-cluster.ts. */
-export const startKeeper = (directory: string) => {
+const startKeeper = (directory: string) => {
   const log = openSync(join(directory, 'keeper.log'), 'a')
   const keeper = spawn(
     process.execPath,
@@ -45,7 +75,7 @@ export const startKeeper = (directory: string) => {
 }
 
 /** What is in cluster.json, if its keeper is alive. */
-export const readCluster = (directory: string): Cluster | null => {
+const readCluster = (directory: string): Cluster | null => {
   try {
     const cluster = JSON.parse(readFileSync(join(directory, 'cluster.json'), 'utf8')) as Cluster
     process.kill(cluster.pid, 0)

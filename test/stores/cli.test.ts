@@ -5,7 +5,7 @@ import { ROOT } from '../helpers/cluster.js'
 import type { TestContext } from '../helpers/database.js'
 import { startRedis, startRedisCluster } from '../helpers/redis.js'
 import { temporaryDirectory } from '../helpers/server.js'
-import { openReady } from './kit.js'
+import { openReady, UNHURRIED } from './kit.js'
 
 type Result = { readonly code: number; readonly out: string; readonly err: string }
 
@@ -93,8 +93,8 @@ t.test('redis:health tells how it is', async (t) => {
 
 t.test("redis:keys lists this environment's keys, and no others", async (t) => {
   const { url } = await startRedis(t)
-  const mine = await openReady(t, url, { keyPrefix: 'mine:' })
-  const others = await openReady(t, url, { keyPrefix: 'mine2:' })
+  const mine = await openReady(t, url, { ...UNHURRIED, keyPrefix: 'mine:' })
+  const others = await openReady(t, url, { ...UNHURRIED, keyPrefix: 'mine2:' })
   for (const [stores, size] of [
     [mine, 5_000],
     [others, 10],

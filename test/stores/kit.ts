@@ -51,8 +51,8 @@ export type StoresSetup = {
 }
 
 /**
- * For tests of what is answered and not of how soon: a busy machine would otherwise make Redis late,
- * and a late one counts as away. What happens then is tried in faults.test.ts, with its own time.
+ * For tests of what is answered and not of how soon: a busy machine would otherwise make Redis
+ * late, and a late one counts as away. What happens then is tried in faults.test.ts.
  */
 export const UNHURRIED = { timeoutMs: 2_000 } as const
 
