@@ -1,7 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { ROOT } from '../helpers/cluster.js'
 import { temporaryDirectory } from '../helpers/server.js'
@@ -73,6 +72,13 @@ async function start(t: Test, env: NodeJS.ProcessEnv): Promise<{ port: string; k
   })
 }
 
+const run = (line: string, env: NodeJS.ProcessEnv) =>
+  new Promise<{ stdout: string; stderr: string; code: unknown }>((resolve) => {
+    execFile('bash', ['-c', line], { cwd: ROOT, env }, (error, stdout, stderr) =>
+      resolve({ stdout, stderr, code: error ? error.code : 0 }),
+    )
+  })
+
 t.test('what the README shows is what happens', async (t) => {
   const { PATH, HOME } = process.env
   const env = { PATH, HOME, PORT: '0', HOST: '127.0.0.1', DATA_DIR: temporaryDirectory(t) }
@@ -83,8 +89,8 @@ t.test('what the README shows is what happens', async (t) => {
   for (const { command, output } of steps) {
     if (command.startsWith('export KEY=')) continue
     const line = command.replaceAll('localhost:3000', `localhost:${port}`)
-    const run = promisify(execFile)('bash', ['-c', line], { cwd: ROOT, env: { ...env, KEY: key } })
-    const { stdout } = await run
+    const { stdout, stderr, code } = await run(line, { ...env, KEY: key })
+    t.equal(code, 0, `${command}\n${stdout}${stderr}`)
     const expected: unknown = JSON.parse(output)
     // as text, for the order of the fields is part of what is shown
     const seen = JSON.stringify(alike(expected, JSON.parse(stdout)), null, 2)
