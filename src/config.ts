@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { type FeatureConfig, featuresOf, secretsOfFeatures } from './config-features.js'
 import { type RedisConfig, readRedisTargets, redisConfigOf } from './config-redis.js'
 import { describeDatabaseUrl, parseDatabaseUrl } from './db/url.js'
 import { SETTINGS, type SettingName, type Settings, type TrustProxy } from './settings.js'
@@ -8,7 +9,7 @@ import type { Thresholds } from './thresholds.js'
 const POOL_SIZE_PRODUCTION = 20
 const POOL_SIZE_DEVELOPMENT = 10
 
-export type Config = {
+export type Config = FeatureConfig & {
   readonly http: {
     readonly port: number
     readonly host: string
@@ -98,9 +99,10 @@ export const loadConfig = (env: Environment): Config => {
 }
 
 /** What must never be printed, whatever it is part of. */
-export const secretsOf = ({ apiKey, redis }: Config): readonly string[] => {
-  const passwords = Object.values(redis.targets).flatMap((target) => target?.password ?? [])
-  return [...(apiKey === null ? [] : [apiKey]), ...passwords]
+export const secretsOf = (config: Config): readonly string[] => {
+  const { apiKey } = config
+  const passwords = Object.values(config.redis.targets).flatMap((target) => target?.password ?? [])
+  return [...(apiKey === null ? [] : [apiKey]), ...passwords, ...secretsOfFeatures(config)]
 }
 
 const fromSettings = (settings: Settings, redis: RedisConfig): Config => {
@@ -134,6 +136,7 @@ const fromSettings = (settings: Settings, redis: RedisConfig): Config => {
       cachedParts: settings.LEDGER_CACHE_PARTS,
     },
     alerts: alertsOf(settings),
+    ...featuresOf(settings),
     settings,
   }
 }

@@ -1,10 +1,12 @@
 /** Every error a client can meet, by its stable code, with its HTTP status and its title. */
 export const ERRORS = {
   invalid_request: [400, 'The request is not valid'],
+  invalid_signature: [400, 'The signature is not valid'],
   unauthenticated: [401, 'A valid credential is required'],
   insufficient_credits: [402, 'Not enough credits'],
   forbidden: [403, 'The credential does not allow this'],
   membership_required: [403, 'A higher membership tier is required'],
+  purchases_disabled: [403, 'Purchases are turned off'],
   not_found: [404, 'Nothing is here'],
   account_not_found: [404, 'No such account'],
   transaction_not_found: [404, 'No such transaction'],
@@ -13,6 +15,11 @@ export const ERRORS = {
   action_not_found: [404, 'No such action in the price list'],
   api_key_not_found: [404, 'No such API key'],
   session_not_found: [404, 'No such session'],
+  package_not_found: [404, 'No such package'],
+  purchase_not_found: [404, 'No such purchase'],
+  plan_not_found: [404, 'No such plan'],
+  subscription_not_found: [404, 'No subscription'],
+  webhook_endpoint_not_found: [404, 'No such webhook endpoint'],
   method_not_allowed: [405, 'The method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],
   hold_not_active: [409, 'The hold is no longer active'],
@@ -22,6 +29,10 @@ export const ERRORS = {
   last_admin_key: [409, 'It is the last key that can make another'],
   tier_in_use: [409, 'A price names the tier'],
   already_converted: [409, 'The guest has become another user'],
+  package_inactive: [409, 'The package is not for sale'],
+  plan_inactive: [409, 'The plan is not offered'],
+  purchase_state: [409, 'The state of the purchase does not allow this'],
+  provider_refused: [409, 'The payment provider refuses this'],
   secret_not_replayed: [409, 'A reply with a secret is given once'],
   payload_too_large: [413, 'The body is too large'],
   unsupported_media_type: [415, 'The content type is not supported'],
@@ -38,6 +49,7 @@ export const ERRORS = {
   outcome_unknown: [503, 'The outcome is not known yet'],
   maintenance: [503, 'Writes are stopped for maintenance'],
   database_unavailable: [503, 'The database can not be reached'],
+  provider_unavailable: [503, 'The payment provider can not be reached'],
   sessions_unavailable: [503, 'Sessions can not be looked up for now'],
 } as const satisfies Record<string, readonly [number, string]>
 

@@ -4,7 +4,9 @@ import { DatabaseSetupError } from './db/setup-error.js'
 import { checkSchemaName, parseDatabaseUrl } from './db/url.js'
 import { flag, oneOf, setting, whole } from './setting.js'
 import { ALERT_SETTINGS } from './settings-alerts.js'
+import { EVENT_SETTINGS } from './settings-events.js'
 import { LIMIT_SETTINGS } from './settings-limits.js'
+import { PURCHASE_SETTINGS } from './settings-purchases.js'
 import { REDIS_SETTINGS } from './settings-redis.js'
 import { SESSION_SETTINGS } from './settings-sessions.js'
 
@@ -147,6 +149,8 @@ export const SETTINGS = {
   ),
   ...ALERT_SETTINGS,
   ...SESSION_SETTINGS,
+  ...PURCHASE_SETTINGS,
+  ...EVENT_SETTINGS,
 } as const
 
 export type SettingName = keyof typeof SETTINGS

@@ -13,7 +13,11 @@ export const MAX_FILE_LINES = 250
 export const MAX_TEST_FILE_LINES = 400
 export const MAX_LINE_LENGTH = 100
 
-const FEATURES = ['credits', 'sessions', 'limits', 'admin', 'health']
+const FEATURES = [
+  ...['credits', 'purchases', 'plans', 'events', 'sessions', 'limits', 'admin', 'health'],
+]
+
+const FLOORS = ['errors', 'db', 'ledger', 'http', 'stores', 'policies', 'payment-facts']
 
 /** What each part of src may import of the others; what is not here may not be. */
 const IMPORTS: Record<string, readonly string[]> = {
@@ -25,6 +29,7 @@ const IMPORTS: Record<string, readonly string[]> = {
   stores: ['errors'],
   policies: ['stores'],
   thresholds: [],
+  'payment-facts': [],
   http: ['errors', 'db', 'stores', 'policies'],
   jobs: ['errors', 'db'],
   operations: ['errors', 'db', 'ledger'],
@@ -35,16 +40,25 @@ const IMPORTS: Record<string, readonly string[]> = {
   'settings-alerts': ['setting', 'thresholds'],
   'settings-sessions': ['setting', 'stores'],
   'settings-redis': ['setting'],
+  'settings-purchases': ['setting'],
+  'settings-events': ['setting'],
   settings: [
     ...['db', 'setting', 'settings-alerts', 'settings-limits', 'settings-redis'],
-    'settings-sessions',
+    ...['settings-sessions', 'settings-purchases', 'settings-events'],
   ],
-  config: ['settings', 'settings-limits', 'policies', 'thresholds', 'config-redis', 'db'],
+  'config-features': ['settings'],
+  config: [
+    'config-features',
+    'settings',
+    'settings-limits',
+    'policies',
+    'thresholds',
+    'config-redis',
+    'db',
+  ],
   'config-redis': ['settings', 'stores'],
   explain: ['config', 'db', 'errors'],
-  ...Object.fromEntries(
-    FEATURES.map((name) => [name, ['errors', 'db', 'ledger', 'http', 'stores', 'policies']]),
-  ),
+  ...Object.fromEntries(FEATURES.map((name) => [name, [...FLOORS]])),
   app: ['http', ...FEATURES],
   'compose-metrics': ['compose', 'http'],
   'compose-databases': ['config', 'db'],
@@ -55,8 +69,12 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-reconcile': ['compose', 'http', 'jobs', 'ledger'],
   'compose-alerts': ['alerts', 'compose', 'http'],
   'compose-sessions': ['compose', 'sessions', 'stores'],
+  'compose-purchases': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'purchases'],
+  'compose-plans': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'plans'],
+  'compose-events': ['compose', 'config', 'events', 'http'],
   'compose-app': [
     'compose',
+    ...['compose-purchases', 'compose-plans', 'compose-events'],
     'compose-sessions',
     'compose-alerts',
     'compose-reconcile',
@@ -91,11 +109,14 @@ const PACKAGES: Record<string, readonly string[]> = {
   '@fastify/rate-limit': ['http'],
   croner: ['jobs'],
   citty: ['cli'],
+  stripe: ['purchases'],
+  standardwebhooks: ['events'],
+  'ipaddr.js': ['events'],
   'close-with-grace': ['server'],
   'drizzle-orm': ['alerts', 'db', 'http', 'jobs', 'ledger', ...FEATURES],
   zod: [
     ...['setting', 'settings', 'settings-alerts', 'settings-limits', 'settings-redis', 'http'],
-    ...FEATURES,
+    ...['settings-purchases', ...FEATURES],
   ],
 }
 
@@ -110,7 +131,7 @@ const KNOWS_NODE_ENV =
 const MAY_HAVE_CLASSES = /^src\/db\/(pool|client)\.ts$/
 /** ledger/ids.ts is where ids are made. */
 const SERVICE_CODE =
-  /^src\/(ledger\/(?!ids\.ts)|alerts|http|jobs|operations|stores|credits|sessions|limits|admin|health)/
+  /^src\/(ledger\/(?!ids\.ts)|alerts|http|jobs|operations|stores|credits|purchases|plans|events|sessions|limits|admin|health)/
 
 const BANNED_FILE_NAMES = /(^|\/)(utils?|helpers?|common|misc|index)\.ts$/
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/
