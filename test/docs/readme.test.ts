@@ -88,7 +88,7 @@ t.test('what the README shows is what happens', async (t) => {
   t.ok(steps.length >= 10)
   for (const { command, output } of steps) {
     if (command.startsWith('export KEY=')) continue
-    const line = command.replaceAll('localhost:3000', `localhost:${port}`)
+    const line = command.replaceAll('localhost:3000', `127.0.0.1:${port}`)
     const { stdout, stderr, code } = await run(line, { ...env, KEY: key })
     t.equal(code, 0, `${command}\n${stdout}${stderr}`)
     const expected: unknown = JSON.parse(output)
