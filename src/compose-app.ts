@@ -65,6 +65,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
       trustProxy: config.http.trustProxy,
       serializer: config.hasStrictReplies ? 'strict' : 'fast',
       requestTimeoutMs: config.http.requestTimeoutMs,
+      creditSystem: config.features.creditSystem,
       requestIdPrefix: core.instanceId.slice(0, 8),
       version,
     },
@@ -72,6 +73,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
     credits: composeCredits(core, audit, {
       cache: stores.cache,
       onClosed: sessions.sessions.revokeAll,
+      rolloverOf: async () => ({ rollover: false, rolloverMax: null }),
     }),
     sessions,
     admin: { ...composeAdmin(core, authenticator, audit), reconcile },
@@ -114,7 +116,7 @@ const composeRecords = ({ db, config, now, newId }: Core): IdempotencyRecords =>
 const composeCredits = (
   core: Core,
   audit: AuditWriter,
-  beside: Pick<CreditsDeps, 'cache' | 'onClosed'>,
+  beside: Pick<CreditsDeps, 'cache' | 'onClosed' | 'rolloverOf'>,
 ): Credits =>
   createCredits({
     ...core,
@@ -127,6 +129,7 @@ const composeCredits = (
     }),
     audit,
     signupBonus: core.config.signupBonusCredits,
+    flags: core.config.features.creditSystem,
     ...beside,
     onDefect: (error, requestId) => core.log.error({ err: error, requestId }, 'operation failed'),
   })
@@ -167,6 +170,7 @@ const composeHealth = (
     ],
     redis: reports,
     version,
+    rollbackMode: core.config.features.creditSystem.rollbackMode,
     isStopping,
     monotonicMs: () => performance.now(),
   })

@@ -25,6 +25,13 @@ import { type Access, createAccess } from './prices/access.js'
 import type { Catalogue } from './prices/catalogue.js'
 import { priceRoutes } from './prices/routes.js'
 import { tierRoutes } from './prices/tier-routes.js'
+import { statusRoutes } from './status/routes.js'
+import {
+  type CreditStatus,
+  createCreditStatus,
+  type Flags,
+  type RolloverOf,
+} from './status/service.js'
 import { createRefuseUnlessApplied } from './used-keys.js'
 
 export type CreditsDeps = {
@@ -39,6 +46,8 @@ export type CreditsDeps = {
   readonly cache: CacheStore
   /** Whole credits that every new account begins with; 0: none. */
   readonly signupBonus: number
+  readonly flags: Flags
+  readonly rolloverOf: RolloverOf
   /** Told of every account that was closed, before its caller is. */
   readonly onClosed: (accountId: string) => Promise<unknown>
   /** An operation of a bulk call failed in a way we did not expect. */
@@ -56,6 +65,7 @@ export type Credits = {
   readonly corrections: Corrections
   readonly history: History
   readonly operations: Operations
+  readonly status: CreditStatus
 }
 
 export function createCredits(deps: CreditsDeps): Credits {
@@ -65,16 +75,18 @@ export function createCredits(deps: CreditsDeps): Credits {
   const grants = createGrants(shared)
   const holds = createHolds(shared)
   const corrections = createCorrections(shared)
+  const accounts = createAccounts(shared)
   return {
     catalogue: deps.catalogue,
     access: createAccess(deps),
-    accounts: createAccounts(shared),
+    accounts,
     charges,
     grants,
     holds,
     corrections,
     history: createHistory(shared),
     operations: createOperations({ ...shared, charges, grants, holds, corrections }),
+    status: createCreditStatus({ ...shared, accounts }),
   }
 }
 
@@ -91,4 +103,5 @@ export const creditRoutes: FastifyPluginAsyncZod<CreditRoutesDeps> = async (app,
   await app.register(operationRoutes, services)
   await app.register(priceRoutes, services)
   await app.register(tierRoutes, services)
+  await app.register(statusRoutes, services)
 }

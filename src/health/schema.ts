@@ -2,20 +2,30 @@ import { z } from 'zod'
 
 const version = z.string().meta({ description: 'The version of the service.' })
 
-export const liveness = z
-  .object({ status: z.literal('ok'), version })
-  .meta({ id: 'Liveness', examples: [{ status: 'ok', version: '0.1.0' }] })
+const rollbackMode = z
+  .boolean()
+  .meta({ description: 'Whether `ROLLBACK_MODE` forces v1 of the credit system.' })
+
+export const liveness = z.object({ status: z.literal('ok'), version, rollbackMode }).meta({
+  id: 'Liveness',
+  examples: [{ status: 'ok', version: '0.1.0', rollbackMode: false }],
+})
 
 const check = z.object({ status: z.enum(['ok', 'failed']), latencyMs: z.number() })
 
 const readinessOf = <const S extends readonly string[]>(statuses: S) =>
-  z.object({ status: z.enum(statuses), version, checks: z.record(z.string(), check) })
+  z.object({ status: z.enum(statuses), version, rollbackMode, checks: z.record(z.string(), check) })
 
 export const ready = readinessOf(['ok', 'degraded']).meta({
   id: 'Ready',
   description: 'Work is taken; `degraded`: something is amiss, and yet every call is served.',
   examples: [
-    { status: 'ok', version: '0.1.0', checks: { database: { status: 'ok', latencyMs: 0.8 } } },
+    {
+      status: 'ok',
+      version: '0.1.0',
+      rollbackMode: false,
+      checks: { database: { status: 'ok', latencyMs: 0.8 } },
+    },
   ],
 })
 
@@ -26,6 +36,7 @@ export const notReady = readinessOf(['unavailable', 'stopping']).meta({
     {
       status: 'unavailable',
       version: '0.1.0',
+      rollbackMode: false,
       checks: { database: { status: 'failed', latencyMs: 2000 } },
     },
   ],

@@ -15,6 +15,8 @@ export type HealthDeps = {
   readonly redis: RedisReports
   readonly checks: readonly Check[]
   readonly version: string
+  /** Whether v1 of the credit system is forced. */
+  readonly rollbackMode: boolean
   /** Whether the service has been told to stop: then it takes no new work. */
   readonly isStopping: () => boolean
   /** A monotonic clock in ms. */
@@ -26,11 +28,12 @@ export type Readiness = {
   /** `degraded`: something is amiss, and yet every call is served. */
   readonly status: 'ok' | 'degraded' | 'unavailable' | 'stopping'
   readonly version: string
+  readonly rollbackMode: boolean
   readonly checks: Readonly<Record<string, CheckResult>>
 }
 
 export type Health = {
-  live(): { readonly status: 'ok'; readonly version: string }
+  live(): Pick<Readiness, 'version' | 'rollbackMode'> & { readonly status: 'ok' }
   /** Whether work can be taken; asks everything it depends on, for at most 2 s. */
   ready(): Promise<Readiness>
   /** How Redis is; answers within 2 s. */
@@ -38,7 +41,7 @@ export type Health = {
 }
 
 export function createHealth(deps: HealthDeps): Health {
-  const { checks, redis, version, isStopping, monotonicMs } = deps
+  const { checks, redis, version, rollbackMode, isStopping, monotonicMs } = deps
   async function run({ probe }: Check): Promise<CheckResult> {
     const startedMs = monotonicMs()
     const isWell = await withinDeadline(probe)
@@ -47,10 +50,10 @@ export function createHealth(deps: HealthDeps): Health {
   }
 
   return {
-    live: () => ({ status: 'ok', version }),
+    live: () => ({ status: 'ok', version, rollbackMode }),
     redis: redis.checkHealth,
     async ready() {
-      if (isStopping()) return { status: 'stopping', version, checks: {} }
+      if (isStopping()) return { status: 'stopping', version, rollbackMode, checks: {} }
       const results = await Promise.all(
         checks.map(async (check) => ({ check, result: await run(check) })),
       )
@@ -60,6 +63,7 @@ export function createHealth(deps: HealthDeps): Health {
       return {
         status: failed.length === 0 ? 'ok' : troubled,
         version,
+        rollbackMode,
         checks: Object.fromEntries(results.map(({ check, result }) => [check.name, result])),
       }
     },

@@ -31,11 +31,14 @@ export type SharedAccess = {
   readonly session: SessionReach
 }
 
+/** For anybody; who shows a credential that reaches is known to the handler and is told more. */
+export type OpenAccess = SharedAccess & { readonly anybody: true }
+
 /**
  * Who may call a route: anybody, a key that has one of the scopes, a session alone, or both. What
  * does not name sessions is closed to them.
  */
-export type Access = 'public' | 'session' | Scope | readonly Scope[] | SharedAccess
+export type Access = 'public' | 'session' | Scope | readonly Scope[] | SharedAccess | OpenAccess
 
 export type KeyActor = {
   readonly kind: 'key'
@@ -59,9 +62,19 @@ export const ANONYMOUS: Actor = { kind: 'anonymous' }
 export const actorName = (actor: Actor): string =>
   actor.kind === 'anonymous' ? actor.kind : `${actor.kind}:${actor.id}`
 
+/** Whether a route serves those who show no credential, or one that is none. */
+export const isOpen = (access: Access): boolean => access === 'public' || knowsCallers(access)
+
+/** Whether a route that is open to anybody is told all the same who calls. */
+export const knowsCallers = (access: Access): boolean =>
+  typeof access === 'object' && 'anybody' in access
+
 /** Whether the actor may call the route at all; of what, `reachOf` tells. */
-export function mayAccess(actor: Actor, access: Access): boolean {
-  if (access === 'public') return true
+export const mayAccess = (actor: Actor, access: Access): boolean =>
+  isOpen(access) || reaches(actor, access)
+
+/** Whether the credential itself opens the route, or what of it is not for anybody. */
+export function reaches(actor: Actor, access: Access): boolean {
   if (actor.kind === 'anonymous') return false
   if (actor.kind === 'session') return reachOf(access) !== null
   const scopes = scopesOf(access)

@@ -7,6 +7,7 @@ import {
   type Access,
   type Actor,
   ANONYMOUS,
+  isOpen,
   type KeyActor,
   mayAccess,
   reachOf,
@@ -53,6 +54,8 @@ export type Authenticator = {
    * `sessions_unavailable` while nobody can tell whose session it is.
    */
   authenticate(header: string | undefined): Actor | Promise<Actor>
+  /** Whether telling whose it is costs no look into the database: all but a key never seen here. */
+  isAtHand(header: string): boolean
   /** Forgets a key at once, for when it is revoked here. */
   forget(digest: string): void
 }
@@ -86,12 +89,14 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
   async function lookUp(digest: string): Promise<KeyActor | null> {
     const begun = generation
     const stored = await deps.findKey(digest)
-    if (stored === null) return null
+    const now = deps.now()
+    const expiresAtMs = stored?.expiresAtMs ?? Number.POSITIVE_INFINITY
+    if (stored === null || expiresAtMs <= now) {
+      known.delete(digest)
+      return null
+    }
     const { id, limit = null } = stored
     const actor: KeyActor = { kind: 'key', id, scopes: new Set(stored.scopes), limit }
-    const now = deps.now()
-    const expiresAtMs = stored.expiresAtMs ?? Number.POSITIVE_INFINITY
-    if (expiresAtMs <= now) return null
     if (begun === generation) {
       remember(digest, { actor, expiresAtMs, freshTillMs: now + KEY_CACHE_TTL_MS })
     }
@@ -135,6 +140,12 @@ export function createAuthenticator(deps: AuthDeps): Authenticator {
       }
       return lookUpOnce(digest)
     },
+    isAtHand(header) {
+      const key = bearerOf(header)
+      if (key === null || !KEY_SHAPE.test(key)) return true
+      const digest = keyHash(key)
+      return digest === configured || known.has(digest)
+    },
     forget(digest) {
       generation += 1
       known.delete(digest)
@@ -173,7 +184,7 @@ export function registerAuth(app: App, authenticator: Authenticator): void {
   app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config
     // a public route serves everybody, whatever the credential; an unknown one is a 404
-    if (access === undefined || access === 'public') return done()
+    if (access === undefined || isOpen(access)) return done()
     const refusal = repeatedHeader(request.raw.rawHeaders)
     if (refusal !== null) return done(refusal)
     let actor: Actor | Promise<Actor>

@@ -1,8 +1,8 @@
 import type { OpenAPIV3_1 } from 'openapi-types'
 import { ERRORS, type ErrorCode } from '../errors.js'
 import type { PolicyName } from '../policies.js'
-import { type Access, reachOf, type SessionReach, scopesOf } from './actor.js'
-import { componentsOfLimits, limitHeaders, ON_BEHALF_OF } from './openapi-limits.js'
+import { type Access, knowsCallers, reachOf, type SessionReach, scopesOf } from './actor.js'
+import { headerComponents, limitHeaders, ON_BEHALF_OF, systemHeaders } from './openapi-limits.js'
 import { tidy } from './openapi-tidy.js'
 import { PROBLEM_TYPE, problemExample } from './problem.js'
 
@@ -16,6 +16,8 @@ export type RouteNote = {
   readonly errors: readonly ErrorCode[]
   /** The policy of its rate limit. */
   readonly limit: PolicyName | null
+  /** Its replies tell how the credit system is run. */
+  readonly tellsSystem: boolean
   readonly hasInput: boolean
   readonly hasBody: boolean
   readonly isWrite: boolean
@@ -62,7 +64,7 @@ export function finishDocument(
     headers: {
       RequestId: REQUEST_ID_HEADER,
       Replayed: REPLAYED_HEADER,
-      ...componentsOfLimits,
+      ...headerComponents,
     },
     parameters: { IdempotencyKey: KEY_PARAMETER, OnBehalfOf: ON_BEHALF_OF },
     examples: Object.fromEntries(
@@ -100,6 +102,7 @@ function finishOperation(document: Document, operation: Operation, note: RouteNo
 }
 
 const securityOf = (access: Access): OpenAPIV3_1.SecurityRequirementObject[] => [
+  ...(knowsCallers(access) ? [{}] : []),
   ...(scopesOf(access).length > 0 ? [{ apiKey: [] }] : []),
   ...(reachOf(access) === null ? [] : [{ session: [] }]),
 ]
@@ -117,6 +120,7 @@ function notesOn(access: Access): string[] {
   const scopes = scopesOf(access).map((scope) => `\`${scope}\``)
   const enough = [...new Set([...scopes, '`admin`'])].join(' or ')
   return [
+    ...(knowsCallers(access) ? ['Open to anybody; a credential shows more.'] : []),
     ...(reach === null ? [] : [REACH[reach]]),
     ...(scopes.length === 0 ? [] : [`Scope: ${enough}.`]),
   ]
@@ -132,6 +136,7 @@ function finishReplies(document: Document, operation: Operation, note: RouteNote
       ...response.headers,
       'X-Request-Id': { $ref: '#/components/headers/RequestId' },
       ...(note.limit !== null && limitHeaders),
+      ...(note.tellsSystem && systemHeaders),
       ...(note.isWrite && { 'Idempotent-Replayed': { $ref: '#/components/headers/Replayed' } }),
     }
   }

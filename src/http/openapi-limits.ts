@@ -1,4 +1,5 @@
 import type { OpenAPIV3_1 } from 'openapi-types'
+import { SYSTEM_HEADERS } from './system-headers.js'
 
 type Header = OpenAPIV3_1.HeaderObject
 type Parameter = OpenAPIV3_1.ParameterObject
@@ -39,15 +40,23 @@ export const ON_BEHALF_OF: Parameter = {
   example: 'user-42',
 }
 
-export const componentsOfLimits: Readonly<Record<string, Header>> = {
+export const headerComponents: Readonly<Record<string, Header>> = {
   ...Object.fromEntries(Object.values(LIMIT_HEADERS)),
+  ...Object.fromEntries(Object.values(SYSTEM_HEADERS)),
   RetryAfter: RETRY_AFTER,
 }
 
-/** The headers of a counted reply, as references. */
-export const limitHeaders: Readonly<Record<string, { $ref: string }>> = Object.fromEntries(
-  Object.entries(LIMIT_HEADERS).map(([name, [component]]) => [
-    name,
-    { $ref: `#/components/headers/${component}` },
-  ]),
-)
+/** The headers of a reply, as references to their components. */
+const refsOf = (
+  headers: Readonly<Record<string, readonly [component: string, Header]>>,
+): Readonly<Record<string, { $ref: string }>> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, [component]]) => [
+      name,
+      { $ref: `#/components/headers/${component}` },
+    ]),
+  )
+
+/** The headers of a counted reply, and of one that has to do with credits. */
+export const limitHeaders = refsOf(LIMIT_HEADERS)
+export const systemHeaders = refsOf(SYSTEM_HEADERS)

@@ -14,6 +14,7 @@ export type ApiInfo = { readonly version: string }
 
 const TAGS = [
   ['Accounts', 'Opening, reading, changing and closing accounts; their balance.'],
+  ['Credits', 'How the credit system is run.'],
   ['Charges', 'Spending credits, and giving them back.'],
   ['Grants', 'Adding credits; the lots they live in.'],
   ['Holds', 'Reserving credits for a job and settling them when it ends.'],
@@ -53,6 +54,7 @@ export async function registerOpenapi(app: App, info: ApiInfo): Promise<void> {
       access: config?.access ?? 'public',
       errors: config?.errors ?? [],
       limit: policyOf(config),
+      tellsSystem: config?.tellsSystem ?? false,
       hasBody: schema.body !== undefined,
       hasInput: [schema.body, schema.params, schema.querystring].some((s) => s !== undefined),
       isWrite: isWrite(method) && config?.audit?.record !== 'refusals',

@@ -3,11 +3,12 @@ import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { AppError, hasCode } from '../errors.js'
 import type { PolicyName } from '../policies.js'
 import type { RateLimitStore } from '../stores/rate-limit/store.js'
-import { type Actor, ANONYMOUS } from './actor.js'
+import { ANONYMOUS, isOpen } from './actor.js'
 import type { Authenticator } from './auth.js'
 import { createFailedKeys } from './failed-keys.js'
 import { toFailure } from './failure.js'
 import type { NoteLimit } from './limit-metrics.js'
+import { type CallerDeps, createCallerOf } from './rate-limit-caller.js'
 import { rateLimited, tellLimit, type Verdict } from './rate-limit-reply.js'
 import { pluginStore } from './rate-limit-store.js'
 import {
@@ -17,6 +18,7 @@ import {
   countsOf,
   endUserOf,
   ON_BEHALF_OF,
+  type Subject,
   type SubjectRules,
 } from './rate-limit-subject.js'
 import type { App } from './route.js'
@@ -70,7 +72,7 @@ export async function registerRateLimits(
   await app.register(rateLimit, { global: false, store: pluginStore(deps.store) })
   const failedKeys = createFailedKeys(deps.nowMs)
   const count = createCount(app, deps)
-  const enforce = createEnforce(deps, authenticator, count)
+  const enforce = createEnforce(deps, { authenticator, failedKeys }, count)
   attach(app, enforce)
   app.addHook('onRequest', (request, _reply, done) => {
     const isKnown = failedKeys.has(request.headers.authorization) && !isPublic(request)
@@ -94,7 +96,7 @@ export async function registerRateLimits(
 
 const isPublic = (request: FastifyRequest): boolean => {
   const { access } = request.routeOptions.config
-  return access === undefined || access === 'public'
+  return access === undefined || isOpen(access)
 }
 
 function countsOfFailed(
@@ -169,15 +171,20 @@ type Enforce = (
   done: (error?: Error) => void,
 ) => void
 
-function createEnforce(deps: RateLimitDeps, authenticator: Authenticator, count: Count): Enforce {
+function createEnforce(deps: RateLimitDeps, caller: CallerDeps, count: Count): Enforce {
+  const callerOf = createCallerOf(caller)
   async function enforce(policy: PolicyName, request: FastifyRequest, reply: FastifyReply) {
-    const actor = await callerOf(request, authenticator)
-    const endUser = endUserOf(request, actor)
     if (policy === 'webhook') {
       const counts = deps.coverVerifiedWebhooks ? [countOfWebhook(deps, request)] : []
       return count(request, reply, counts)
     }
-    return count(request, reply, countsOf(deps, policy, request, { actor, endUser }))
+    const take = (subject: Subject) =>
+      count(request, reply, countsOf(deps, policy, request, subject))
+    const caller = await callerOf(request, () => take({ actor: ANONYMOUS, endUser: null }))
+    if ('refusal' in caller) return caller.refusal
+    const { actor, isCounted } = caller
+    const endUser = endUserOf(request, actor)
+    return isCounted && actor.kind === 'anonymous' ? undefined : take({ actor, endUser })
   }
 
   return (policy, request, reply, done) => {
@@ -185,17 +192,6 @@ function createEnforce(deps: RateLimitDeps, authenticator: Authenticator, count:
     const isUnlimited = actor.kind === 'key' && !actor.limit && !deps.coverApiKeys
     if (isUnlimited && policy !== 'payment' && headers[ON_BEHALF_OF] === undefined) return done()
     enforce(policy, request, reply).then(done, done)
-  }
-}
-
-/** A public route asks nobody who they are; a back end that says so is not limited there either. */
-async function callerOf(request: FastifyRequest, authenticator: Authenticator): Promise<Actor> {
-  const { authorization } = request.headers
-  if (request.actor.kind !== 'anonymous' || authorization === undefined) return request.actor
-  try {
-    return await authenticator.authenticate(authorization)
-  } catch {
-    return ANONYMOUS
   }
 }
 

@@ -14,6 +14,7 @@ import { createRequestId } from './request-id.js'
 import { registerRequestLog } from './request-log.js'
 import { type App, type Failure, MAX_PARAM_LENGTH } from './route.js'
 import { type SerializerMode, serializerCompiler } from './serializer.js'
+import { type CreditSystem, registerSystemHeaders } from './system-headers.js'
 import { validatorCompiler } from './validator.js'
 
 /** Slow senders are cut off; a body of the largest kind takes far less on any link. */
@@ -34,6 +35,8 @@ export type HttpDeps = {
   readonly requestIdPrefix: string
   /** A request that has no answer by then is answered 503. */
   readonly requestTimeoutMs: number
+  /** Told with every reply that has to do with credits. */
+  readonly creditSystem: CreditSystem
   readonly version: string
 }
 
@@ -66,6 +69,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   server.server.on('checkExpectation', createExpectationHandler(newId))
   const app = server as unknown as App
   decorate(app)
+  registerSystemHeaders(app, deps.creditSystem)
   const limits = await registerRateLimits(app, deps.limits, deps.authenticator)
   registerErrorHandler(app, limits)
   registerDeadline(app, deps.requestTimeoutMs)

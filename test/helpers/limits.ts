@@ -97,6 +97,7 @@ export const openDoor = async (
     serializer: 'fast',
     requestTimeoutMs: 10_000,
     requestIdPrefix: 't',
+    creditSystem: { version: 'v1', rollbackMode: false },
     version: '0',
   })
   addRoutes(app)

@@ -86,11 +86,14 @@ t.test('the document is served as JSON, as YAML and as a page', async (t) => {
 t.test('the check of replies finds what is not documented', async (t) => {
   const faultOf = createContractCheck(documentOf(await openApp(t)) as unknown as ApiDocument)
   const json = { contentType: 'application/json; charset=utf-8' }
-  const live = { status: 200, ...json, body: { status: 'ok', version: '1' } }
+  const live = { status: 200, ...json, body: { status: 'ok', version: '1', rollbackMode: false } }
   t.equal(faultOf('GET', '/health', live), null)
   t.match(faultOf('GET', '/health', { ...live, status: 418 }), /not documented/)
   t.match(faultOf('GET', '/health', { ...live, contentType: 'text/html' }), /content type/)
-  t.match(faultOf('GET', '/health', { ...live, body: { status: 'ok' } }), /version/)
+  t.match(
+    faultOf('GET', '/health', { ...live, body: { status: 'ok', rollbackMode: true } }),
+    /version/,
+  )
   t.match(faultOf('GET', '/health', { ...live, body: { ...live.body, more: 1 } }), /additional/)
   t.match(faultOf('GET', '/nowhere', live), /no operation/)
 })

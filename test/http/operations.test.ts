@@ -25,6 +25,7 @@ t.test('readiness tells what is amiss, and never hangs', async (t) => {
     ],
     redis: withoutRedis,
     version: '1.2.3',
+    rollbackMode: true,
     isStopping: () => isStopping,
     monotonicMs: () => performance.now(),
   })
@@ -44,7 +45,7 @@ t.test('readiness tells what is amiss, and never hangs', async (t) => {
   t.match(await health.ready(), { status: 'unavailable' })
   isStopping = true
   t.match(await health.ready(), { status: 'stopping' })
-  t.same(health.live(), { status: 'ok', version: '1.2.3' })
+  t.same(health.live(), { status: 'ok', version: '1.2.3', rollbackMode: true })
 })
 
 t.test('health over HTTP shows no secret and asks for no credential', async (t) => {

@@ -71,6 +71,7 @@ async function openService(t: TestContext) {
     serializer: 'strict',
     requestTimeoutMs: 10_000,
     requestIdPrefix: 't',
+    creditSystem: { version: 'v1', rollbackMode: false },
     version: '0',
   })
   const once = onceOver(db)

@@ -9,6 +9,7 @@ type Operation = { readonly method: string; readonly template: string; readonly 
 const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])[] = [
   [/^GET \/((api\/)?health.*|openapi\.json|openapi\.yaml)$/, 'public'],
   [/^POST \/v1\/sessions\/guest$/, 'public'],
+  [/^GET \/v1\/credits\/status$/, 'public'],
   [/^(GET|DELETE) \/v1\/sessions\/current$/, 'nobody'],
   [/^\w+ \/v1\/sessions(\/current\/convert)?$/, ['sessions:write']],
   [/^DELETE .*\/sessions$/, ['sessions:write']],
