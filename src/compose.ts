@@ -101,6 +101,7 @@ export const openLedger = (
       batchBytes: LEDGER_BATCH_BYTES,
       timeoutMs: config.http.requestTimeoutMs,
     },
+    told: { lowBalanceCredits: config.events.lowBalanceCredits },
     onFault: (error, { kind, accountId }) =>
       log.error({ err: error, kind, accountId }, 'an operation failed for no fault of its caller'),
     onBatch: onBatch ?? (() => {}),

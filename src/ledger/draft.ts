@@ -1,17 +1,7 @@
 import { AppError } from '../errors.js'
+import type { Changes, Decision, OutboxEvent, PendingWork, RefundWrite } from './decision.js'
 import { reserveParts } from './lots.js'
-import type {
-  AccountState,
-  Changes,
-  Decision,
-  Hold,
-  HoldStatus,
-  Lot,
-  PendingWork,
-  RefundWrite,
-  Request,
-  Row,
-} from './model.js'
+import type { AccountState, Hold, HoldStatus, Lot, Request, Row } from './model.js'
 
 /** Credits are JSON integers, so they are exact up to here. */
 export const MAX_CREDITS = Number.MAX_SAFE_INTEGER
@@ -39,6 +29,7 @@ export type Draft = {
   readonly changedHolds: Map<number, Hold>
   readonly refunds: RefundWrite[]
   readonly pending: PendingWork[]
+  readonly events: OutboxEvent[]
 }
 
 export function createDraft(state: AccountState, request: Request, nowMs: number): Draft {
@@ -54,12 +45,13 @@ export function createDraft(state: AccountState, request: Request, nowMs: number
     changedHolds: new Map(),
     refunds: [],
     pending: [],
+    events: [],
   }
 }
 
 /** Closes the draft: the version rises when anything is to be written. */
 export function finish(draft: Draft, isTouched = false): Decision {
-  const { rows, changedLots, changedHolds, refunds, pending } = draft
+  const { rows, changedLots, changedHolds, refunds, pending, events } = draft
   const isWritten = isTouched || rows.length > 0 || changedLots.size > 0
   if (isWritten) {
     draft.account.version += 1
@@ -71,6 +63,7 @@ export function finish(draft: Draft, isTouched = false): Decision {
     holds: [...changedHolds.values()],
     refunds,
     pending,
+    events,
   }
   const state = stateOf(draft.account, draft.lots, draft.holds)
   return { isApplied: true, state, changes }
@@ -167,9 +160,13 @@ export function addRow(draft: Draft, row: NewRow): Row {
 }
 
 /** Whether `amount` more still counts exactly; if not, the refusal. */
-export function overflow(draft: Draft, amount: number): AppError | undefined {
-  if (draft.account.balance <= MAX_CREDITS - amount) return undefined
-  return new AppError('limit_exceeded', `The balance would exceed ${MAX_CREDITS} credits`, {
+export function overflow(
+  { account }: Draft,
+  amount: number,
+  of: 'balance' | 'debt' = 'balance',
+): AppError | undefined {
+  if (account[of] <= MAX_CREDITS - amount) return undefined
+  return new AppError('limit_exceeded', `The ${of} would exceed ${MAX_CREDITS} credits`, {
     limit: MAX_CREDITS,
   })
 }

@@ -1,4 +1,5 @@
 import { AppError } from '../errors.js'
+import type { Context } from './decision.js'
 import {
   addRow,
   availableOf,
@@ -11,7 +12,7 @@ import {
   tierAt,
 } from './draft.js'
 import { pick, reserveParts, takeParts } from './lots.js'
-import type { Context, Hold, LotPart, Operation } from './model.js'
+import type { Hold, LotPart, Operation } from './model.js'
 
 type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>
 

@@ -81,7 +81,7 @@ async function runLocked(yard: Yard, lane: Lane, tickets: readonly Ticket[]): Pr
   const reply = await yard.deps.port.alone(request, (loaded) => {
     const loadedAccounts = takeIn(yard, request, loaded)
     const known = (id: string) => loadedAccounts.get(id) ?? absent(id)
-    const at = { epoch: loaded.epoch, nowMs: loaded.nowMs }
+    const at = { epoch: loaded.epoch, nowMs: loaded.nowMs, told: yard.deps.told }
     const waiting = tickets.filter(notDone)
     markNotDone(waiting, known)
     made.plan = planBatch(waiting, known, at)

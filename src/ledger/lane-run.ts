@@ -56,7 +56,11 @@ async function runOnce(yard: Yard, lane: Lane, batch: readonly Ticket[]): Promis
   if (yard.epoch !== epoch && kept.size > 0) return tickets
   const known = (id: string) => loaded?.get(id) ?? keptAccount(kept.get(id))
   markNotDone(tickets, known)
-  const plan = planBatch(tickets, known, { epoch: yard.epoch, nowMs: deps.clock.now() })
+  const plan = planBatch(tickets, known, {
+    epoch: yard.epoch,
+    nowMs: deps.clock.now(),
+    told: deps.told,
+  })
   for (const ticket of plan.deferred) ticket.lookUp = true
   answerUnwritten(plan)
   if (!plan.batch) return [...plan.deferred]

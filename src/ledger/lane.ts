@@ -1,4 +1,5 @@
 import { AppError } from '../errors.js'
+import type { Told } from './announce-rules.js'
 import type { DatabaseClock } from './clock.js'
 import type { AccountState, Operation } from './model.js'
 import { type KnownAccount, knownFrom } from './needs.js'
@@ -36,6 +37,8 @@ export type LaneDeps = {
   readonly clock: DatabaseClock
   readonly time: LaneTime
   readonly limits: LaneLimits
+  /** What the accounts' owners are told of; by default nothing. */
+  readonly told?: Told
   /** An operation failed for a reason that is not the client's. */
   onFault(error: unknown, operation: Operation): void
   onBatch(batch: { operations: number; durationMs: number; refusedAccounts: number }): void

@@ -40,7 +40,7 @@ export type LedgerStats = {
   readonly lanesBusy: number
 }
 
-export type LedgerDeps = Pick<LaneDeps, 'limits' | 'onFault' | 'onBatch'> & {
+export type LedgerDeps = Pick<LaneDeps, 'limits' | 'told' | 'onFault' | 'onBatch'> & {
   /** Of its own, so that nobody's reads keep a charge waiting; at least lanes + MAX_ALONE. */
   readonly pool: pg.Pool
   /** Where `read` and `preview` ask; without it, the ledger's own. */

@@ -1,3 +1,4 @@
+import type { Context } from './decision.js'
 import type { Draft } from './draft.js'
 import type { Lot, LotPart } from './model.js'
 
@@ -81,6 +82,14 @@ export function liveLot(draft: Draft, grantSeq: number): Lot {
   const lot = draft.lots.find((l) => l.grantSeq === grantSeq)
   if (!lot) throw notLive(draft, grantSeq)
   return lot
+}
+
+/** A lot that is not among the live ones has nothing left, whatever it had when it was loaded. */
+export function findLot(draft: Draft, context: Context, grantSeq: number): Lot | undefined {
+  const live = draft.lots.find((l) => l.grantSeq === grantSeq)
+  if (live) return live
+  const spent = draft.changedLots.get(grantSeq) ?? context.lots.get(grantSeq)
+  return spent && { ...spent, remaining: 0, held: 0 }
 }
 
 const notLive = ({ account }: Draft, grantSeq: number): Error =>

@@ -1,5 +1,3 @@
-import type { AppError } from '../errors.js'
-
 /** Where credits come from; also the buckets that a balance is shown by. */
 export const GRANT_SOURCES = ['monthly', 'bonus', 'purchased'] as const
 export type GrantSource = (typeof GRANT_SOURCES)[number]
@@ -24,6 +22,9 @@ export const TRANSACTION_TYPES = [
   'transfer_in',
   'transfer_return',
   'debt_payment',
+  'allocation',
+  'claw_back',
+  'reinstate',
 ] as const
 export type TransactionType = (typeof TRANSACTION_TYPES)[number]
 
@@ -122,7 +123,11 @@ export type Request = {
   readonly actor: string
   readonly requestId: string | null
   readonly metadata: JsonObject | null
+  /** Told to others in the same write, if it leaves a row; with that row's seq. */
+  readonly announce?: Announcement | null
 }
+
+export type Announcement = { readonly type: string; readonly data: JsonObject }
 
 /** The price of an action for a holder of `tier` (null: no membership); throws AppError. */
 export type Quote = (tier: string | null) => Priced
@@ -136,11 +141,7 @@ export type Operation = Request &
     | { readonly kind: 'close'; readonly ifEmpty?: boolean }
     | { readonly kind: 'freeze' }
     | { readonly kind: 'unfreeze' }
-    | {
-        readonly kind: 'membership'
-        readonly tier: string | null
-        readonly tierExpiresAtMs: number | null
-      }
+    | ({ readonly kind: 'membership' } & Membership)
     | { readonly kind: 'charge'; readonly action: string | null; readonly quote: Quote }
     | {
         readonly kind: 'grant'
@@ -149,6 +150,8 @@ export type Operation = Request &
         readonly priority: number
         readonly expiresAtMs: number | null
         readonly reason: string | null
+        /** What else the row shall tell. */
+        readonly detail?: JsonObject | null
       }
     | {
         readonly kind: 'refund'
@@ -180,9 +183,28 @@ export type Operation = Request &
         readonly from: string
         readonly parts: readonly TransferPart[]
       }
+    | {
+        readonly kind: 'allocation'
+        /** None: only the membership changes, and no row is written. */
+        readonly parts: readonly TransferPart[]
+        /** null: it stays as it is. */
+        readonly membership: Membership | null
+        readonly detail: JsonObject
+      }
+    /** Absolute, and so safe to repeat under any key: only what is lacking to `target` moves. */
+    | {
+        readonly kind: 'claw_back'
+        readonly grantSeq: number
+        /** How much of the grant shall be clawed back in all: 0 … its amount. */
+        readonly target: number
+        readonly reason: string | null
+        readonly detail: JsonObject
+      }
   )
 
 export type OperationKind = Operation['kind']
+
+export type Membership = { readonly tier: string | null; readonly tierExpiresAtMs: number | null }
 
 /** One lot's share of a transfer: it keeps its source, priority and expiry on the other side. */
 export type TransferPart = {
@@ -199,42 +221,3 @@ export type TransferPart = {
 export type Outcome =
   | { readonly isReplay: false; readonly row: Row | null; readonly state: AccountState }
   | { readonly isReplay: true; readonly row: Row; readonly state: null }
-
-/** A charge that a refund refers to, with what was refunded of it so far. */
-export type ChargeContext = { readonly row: Row; readonly refunded: number }
-
-/** What a decision may need beside the account's state, loaded with it. */
-export type Context = {
-  /** By the seq of the charge. */
-  readonly charges: ReadonlyMap<number, ChargeContext>
-  /** Holds that are no longer active, by their seq. */
-  readonly settledHolds: ReadonlyMap<number, Hold>
-  /** Lots that the charges or a revocation refer to, by their seq; a live lot in the state wins. */
-  readonly lots: ReadonlyMap<number, Lot>
-}
-
-export type RefundWrite = {
-  readonly chargeSeq: number
-  readonly refundSeq: number
-  readonly amount: number
-}
-
-/** Work that must follow in another account; a job finishes it under a key made from the fact. */
-export type PendingWork = {
-  readonly id: string
-  readonly kind: string
-  readonly payload: JsonObject
-}
-
-/** What one operation writes to one account. Lots and holds are given as they are afterwards. */
-export type Changes = {
-  readonly rows: readonly Row[]
-  readonly lots: readonly Lot[]
-  readonly holds: readonly Hold[]
-  readonly refunds: readonly RefundWrite[]
-  readonly pending: readonly PendingWork[]
-}
-
-export type Decision =
-  | { readonly isApplied: true; readonly state: AccountState; readonly changes: Changes }
-  | { readonly isApplied: false; readonly error: AppError }

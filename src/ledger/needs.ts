@@ -1,4 +1,5 @@
-import type { AccountState, ChargeContext, Context, Hold, Lot, Operation, Row } from './model.js'
+import type { ChargeContext, Context } from './decision.js'
+import type { AccountState, Hold, Lot, Operation, Row } from './model.js'
 import type { LoadReply, LoadRequest } from './port.js'
 
 /** An operation on its way through the lanes. */
@@ -55,6 +56,7 @@ function partNeeded(
   state: AccountState | undefined,
 ): { list: 'charges' | 'holds' | 'lots'; seq: number } | undefined {
   if (operation.kind === 'refund') return { list: 'charges', seq: operation.chargeSeq }
+  if (operation.kind === 'claw_back') return { list: 'charges', seq: operation.grantSeq }
   if (operation.kind === 'revoke') return { list: 'lots', seq: operation.grantSeq }
   if (operation.kind !== 'capture' && operation.kind !== 'release' && operation.kind !== 'extend') {
     return undefined

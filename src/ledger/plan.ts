@@ -1,5 +1,8 @@
 import { AppError } from '../errors.js'
-import type { AccountState, Changes, Operation, Outcome, Row } from './model.js'
+import type { Told } from './announce-rules.js'
+import { contextAfter } from './claw-back-rules.js'
+import type { Changes } from './decision.js'
+import type { AccountState, Operation, Outcome, Row } from './model.js'
 import type { Entry, KnownAccount, MutableContext } from './needs.js'
 import { NONE } from './needs.js'
 import type { AccountWrite, Batch } from './port.js'
@@ -24,11 +27,18 @@ const ownCopy = <V>(map: ReadonlyMap<number, V>): Map<number, V> =>
 const put = <V>(map: Map<number, V>, seq: number, value: V): Map<number, V> =>
   map.size === 0 ? new Map([[seq, value]]) : map.set(seq, value)
 
+export type PlannedAt = {
+  readonly epoch: string
+  readonly nowMs: number
+  /** What the accounts' owners are told of; by default nothing. */
+  readonly told?: Told | undefined
+}
+
 /** Decides the entries in their order, each on the state the one before it left. */
 export function planBatch<E extends Entry>(
   entries: readonly E[],
   known: (accountId: string) => KnownAccount,
-  at: { readonly epoch: string; readonly nowMs: number },
+  at: PlannedAt,
 ): Plan<E> {
   const drafts = new Map<string, AccountPlan<E>>()
   const deferred: E[] = []
@@ -41,7 +51,7 @@ export function planBatch<E extends Entry>(
     }
     const isFound = draft.known.rows.has(key)
     if (draft.keys.has(key) && !isFound) deferred.push(entry)
-    else draft.answers.push({ entry, answer: answerOne(draft, entry.operation, at.nowMs) })
+    else draft.answers.push({ entry, answer: answerOne(draft, entry.operation, at) })
     draft.keys.add(key)
   }
   const answers = new Map([...drafts].map(([id, draft]) => [id, draft.answers]))
@@ -70,11 +80,11 @@ function startAccount<E extends Entry>(known: KnownAccount): AccountPlan<E> {
   return { known, state: known.state, context, ...empty }
 }
 
-function answerOne(draft: AccountPlan<Entry>, operation: Operation, nowMs: number): Answer {
+function answerOne(draft: AccountPlan<Entry>, operation: Operation, at: PlannedAt): Answer {
   const replayed = draft.known.rows.get(operation.key)
   if (replayed && draft.state) return replay(replayed, operation)
   draft.decided.push(operation.key)
-  const decision = decide(draft.state, operation, draft.context, nowMs)
+  const decision = decide(draft.state, operation, draft.context, at.nowMs, at.told)
   if (!decision.isApplied) return { error: decision.error }
   draft.state = decision.state
   draft.changes.push(decision.changes)
@@ -105,11 +115,14 @@ function follow(context: MutableContext, changes: Changes): void {
     const refunded = charge.refunded + amount
     context.charges = put(context.charges, chargeSeq, { ...charge, refunded })
   }
+  for (const [seq, charge] of context.charges) {
+    context.charges.set(seq, contextAfter(charge, seq, changes.rows))
+  }
 }
 
 function batchOf(
   drafts: ReadonlyMap<string, AccountPlan<Entry>>,
-  at: { readonly epoch: string; readonly nowMs: number },
+  { epoch, nowMs }: PlannedAt,
 ): Batch | null {
   const accounts: AccountWrite[] = []
   const keys: { accountId: string; key: string }[] = []
@@ -125,7 +138,7 @@ function batchOf(
   }
   if (accounts.length === 0) return null
   accounts.sort((a, b) => (a.state.accountId < b.state.accountId ? -1 : 1))
-  return { ...at, accounts, keys }
+  return { epoch, nowMs, accounts, keys }
 }
 
 /** The changes of several operations as one: of a lot or hold the last word counts. */
@@ -138,5 +151,6 @@ function joined(changes: readonly Changes[]): Changes {
     holds: [...new Map(changes.flatMap((c) => c.holds).map((h) => [h.holdSeq, h])).values()],
     refunds: changes.flatMap((c) => c.refunds),
     pending: changes.flatMap((c) => c.pending),
+    events: changes.flatMap((c) => c.events),
   }
 }

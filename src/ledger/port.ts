@@ -1,4 +1,5 @@
-import type { AccountState, Changes, ChargeContext, Hold, Lot, Row } from './model.js'
+import type { Changes, ChargeContext } from './decision.js'
+import type { AccountState, Hold, Lot, Row } from './model.js'
 
 /** What the lanes need to know before they can decide. */
 export type LoadRequest = {

@@ -1,7 +1,8 @@
 import { AppError } from '../errors.js'
+import type { ChargeContext, Context } from './decision.js'
 import { addRow, type Draft, overflow } from './draft.js'
-import { putLot, takeParts } from './lots.js'
-import type { ChargeContext, Context, Lot, LotPart, Operation } from './model.js'
+import { findLot, putLot, takeParts } from './lots.js'
+import type { Lot, LotPart, Operation } from './model.js'
 
 type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>
 
@@ -78,12 +79,4 @@ function lotOf(draft: Draft, context: Context, grantSeq: number): Lot {
   const lot = findLot(draft, context, grantSeq)
   if (!lot) throw new Error(`grant ${grantSeq} of ${draft.account.accountId} is gone`)
   return lot
-}
-
-/** A lot that is not among the live ones has nothing left, whatever it had when it was loaded. */
-function findLot(draft: Draft, context: Context, grantSeq: number): Lot | undefined {
-  const live = draft.lots.find((l) => l.grantSeq === grantSeq)
-  if (live) return live
-  const spent = draft.changedLots.get(grantSeq) ?? context.lots.get(grantSeq)
-  return spent && { ...spent, remaining: 0, held: 0 }
 }

@@ -1,4 +1,7 @@
 import { AppError, accountNotFound } from '../errors.js'
+import { announce, type Told } from './announce-rules.js'
+import { clawBack } from './claw-back-rules.js'
+import type { Context, Decision } from './decision.js'
 import {
   addRow,
   availableOf,
@@ -6,16 +9,15 @@ import {
   type Draft,
   endHold,
   finish,
-  MAX_LIVE_LOTS,
-  overflow,
   refuse,
   shortOf,
   tierAt,
 } from './draft.js'
 import { settleAt, settleDue } from './due-rules.js'
 import { capture, extend, hold, release } from './hold-rules.js'
-import { liveLot, pick, putLot, takeParts } from './lots.js'
-import type { AccountState, Context, Decision, Lot, Operation, TransferPart } from './model.js'
+import { addLots, allocate, join } from './inflow-rules.js'
+import { liveLot, pick, takeParts } from './lots.js'
+import type { AccountState, JsonObject, Operation, TransferPart } from './model.js'
 import { refund, revoke } from './return-rules.js'
 
 type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>
@@ -30,6 +32,8 @@ const SPENDING: ReadonlySet<Operation['kind']> = new Set([
 /** What still happens to a closed account: its lots expire, a failed transfer comes back. */
 const AFTER_CLOSING: ReadonlySet<Operation['kind']> = new Set(['sweep', 'transfer_return'])
 
+const NEVER: Told = { lowBalanceCredits: 0 }
+
 /** The priority of credits for which nobody chose one. */
 export const DEFAULT_PRIORITY = 50
 
@@ -37,16 +41,18 @@ export const DEFAULT_PRIORITY = 50
  * Decides one operation on one account: the new state and what is to be written, or the refusal.
  * Pure: the same arguments give the same decision. `state` is null when the account is not open.
  * The time is the database's, in ms; a decision is never made before the account's last write.
+ * What others are to be told of it, by `told`, is among the changes.
  */
 export function decide(
   state: AccountState | null,
   operation: Operation,
   context: Context,
   nowMs: number,
+  told: Told = NEVER,
 ): Decision {
   if (state === null) {
     return operation.kind === 'open'
-      ? open(operation, nowMs)
+      ? open(operation, nowMs, told)
       : refuse(accountNotFound(operation.accountId))
   }
   const barred = bar(state, operation)
@@ -63,6 +69,7 @@ export function decide(
     throw error
   }
   settleAt(draft, draft.nowMs)
+  announce(draft, operation, state, told)
   return finish(draft, isProfileChanged(state, draft))
 }
 
@@ -79,7 +86,7 @@ function act(draft: Draft, operation: Operation, context: Context): AppError | u
     case 'charge':
       return charge(draft, operation)
     case 'grant':
-      return addLots(draft, 'grant', [operation], reasonOf(operation.reason))
+      return addLots(draft, 'grant', [operation], detailOf(operation))
     case 'refund':
       return refund(draft, operation, context)
     case 'hold':
@@ -94,6 +101,10 @@ function act(draft: Draft, operation: Operation, context: Context): AppError | u
       return adjust(draft, operation)
     case 'revoke':
       return revoke(draft, operation, context)
+    case 'allocation':
+      return allocate(draft, operation)
+    case 'claw_back':
+      return clawBack(draft, operation, context)
     case 'transfer_out':
       return transferOut(draft, operation)
     case 'transfer_in':
@@ -111,10 +122,7 @@ function administer(
   const { account } = draft
   if (operation.kind === 'freeze') account.status = 'frozen'
   if (operation.kind === 'unfreeze') account.status = 'active'
-  if (operation.kind === 'membership') {
-    account.tier = operation.tier
-    account.tierExpiresAtMs = operation.tierExpiresAtMs
-  }
+  if (operation.kind === 'membership') join(draft, operation)
   if (operation.kind === 'close') close(draft, operation)
 }
 
@@ -124,13 +132,15 @@ function close(draft: Draft, { ifEmpty }: Of<'close'>): void {
   draft.account.status = 'closed'
 }
 
-function open(operation: Of<'open'>, nowMs: number): Decision {
-  const draft = createDraft(emptyAccount(operation.accountId, nowMs), operation, nowMs)
+function open(operation: Of<'open'>, nowMs: number, told: Told): Decision {
+  const empty = emptyAccount(operation.accountId, nowMs)
+  const draft = createDraft(empty, operation, nowMs)
   draft.hasBegun = true
   if (operation.signupBonus > 0) {
     const bonus = { source: 'bonus', priority: DEFAULT_PRIORITY, expiresAtMs: null } as const
     addLots(draft, 'grant', [{ ...bonus, amount: operation.signupBonus }], { reason: 'signup' })
   }
+  announce(draft, operation, empty, told)
   return finish(draft, true)
 }
 
@@ -187,41 +197,6 @@ function transferOut(draft: Draft, operation: Of<'transfer_out'>): AppError | un
   return undefined
 }
 
-/** One row and one new lot for each part. */
-function addLots(
-  draft: Draft,
-  type: 'grant' | 'adjustment' | 'transfer_in' | 'transfer_return',
-  parts: readonly TransferPart[],
-  detail: Record<string, unknown> | null,
-): AppError | undefined {
-  const total = parts.reduce((sum, part) => sum + part.amount, 0)
-  const tooMuch = overflow(draft, total)
-  if (tooMuch) return tooMuch
-  // What comes back from a failed transfer was here before and has nowhere else to go.
-  const isNew = type !== 'transfer_return'
-  if (isNew && draft.lots.length + parts.length > MAX_LIVE_LOTS) {
-    const message = `An account has at most ${MAX_LIVE_LOTS} live grants`
-    return new AppError('limit_exceeded', message, { limit: MAX_LIVE_LOTS })
-  }
-  for (const { amount, source, priority, expiresAtMs } of parts) {
-    const lot: Lot = {
-      grantSeq: draft.account.seq + 1,
-      source,
-      amount,
-      remaining: amount,
-      held: 0,
-      priority,
-      expiresAtMs,
-      isRevoked: false,
-      createdAtMs: draft.nowMs,
-    }
-    putLot(draft, lot)
-    const share = { grantSeq: lot.grantSeq, source, amount }
-    addRow(draft, { type, amount, parts: [share], detail })
-  }
-  return undefined
-}
-
 function bar(state: AccountState, operation: Operation): AppError | undefined {
   if (state.status === 'closed' && !AFTER_CLOSING.has(operation.kind)) {
     return operation.kind === 'close' ? undefined : closed()
@@ -235,5 +210,6 @@ const isProfileChanged = (before: AccountState, { account }: Draft): boolean =>
   before.tier !== account.tier ||
   before.tierExpiresAtMs !== account.tierExpiresAtMs
 
-const reasonOf = (reason: string | null) => (reason === null ? null : { reason })
+const detailOf = ({ reason, detail = null }: Of<'grant'>): JsonObject | null =>
+  reason === null ? detail : { ...detail, reason }
 const closed = () => new AppError('account_closed', 'The account is closed')

@@ -13,7 +13,13 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core'
-import type { AccountStatus, GrantSource, HoldStatus, TransactionType } from './model.js'
+import type {
+  AccountStatus,
+  GrantSource,
+  HoldStatus,
+  JsonObject,
+  TransactionType,
+} from './model.js'
 
 const credits = (name: string) => bigint(name, { mode: 'number' })
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 })
@@ -136,6 +142,7 @@ export const holds = pgTable(
   ],
 )
 
+/** Refunds of charges, and claw-backs of grants: `charge_seq` is then the grant's seq. */
 export const refunds = pgTable(
   'refunds',
   {
@@ -146,7 +153,8 @@ export const refunds = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.accountId, t.chargeSeq, t.refundSeq] }),
-    check('refunds_amount_positive', sql`${t.amount} > 0`),
+    // negative: what was clawed back and is reinstated
+    check('refunds_amount_not_zero', sql`${t.amount} <> 0`),
   ],
 )
 
@@ -166,6 +174,29 @@ export const pendingWork = pgTable(
   (t) => [
     primaryKey({ columns: [t.accountId, t.id] }),
     index('pending_work_due').on(t.nextAttemptAt),
+  ],
+)
+
+/**
+ * The outbox: what others are to be told of, written with what it tells of. It gets its position
+ * in the feed, over all accounts and within its own, once it is committed; later it is pruned.
+ */
+export const events = pgTable(
+  'events',
+  {
+    accountId: text('account_id').notNull(),
+    id: text().notNull(),
+    type: text().notNull(),
+    data: jsonb().$type<JsonObject>().notNull(),
+    createdAt: instant('created_at').notNull(),
+    position: credits('position'),
+    accountSeq: credits('account_seq'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.accountId, t.id] }),
+    uniqueIndex('events_position').on(t.position).where(sql`position is not null`),
+    index('events_account').on(t.accountId, t.position).where(sql`position is not null`),
+    index('events_waiting').on(t.createdAt, t.accountId).where(sql`position is null`),
   ],
 )
 

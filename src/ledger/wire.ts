@@ -1,5 +1,6 @@
+import type { ChargeContext } from './decision.js'
 import { compareLots } from './lots.js'
-import type { AccountState, ChargeContext, GrantSource, Hold, LotPart, Row } from './model.js'
+import type { AccountState, GrantSource, Hold, LotPart, Row } from './model.js'
 import type { AccountWrite, Batch, LoadReply, LoadRequest } from './port.js'
 
 /** The parts of a row or a hold as they are stored: [grant seq, amount, source]. */
@@ -62,6 +63,7 @@ export function appendParameters({ epoch, nowMs, accounts, keys }: Batch): strin
     rowsOf(written.flatMap(holdValues)),
     rowsOf(written.flatMap(refundValues)),
     rowsOf(written.flatMap(pendingValues)),
+    rowsOf(written.flatMap(eventValues)),
   ]
 }
 
@@ -139,6 +141,9 @@ const refundValues = ({ state, changes }: AccountWrite): Value[][] =>
 const pendingValues = ({ state, changes }: AccountWrite): Value[][] =>
   changes.pending.map((w) => [state.accountId, w.id, w.kind, JSON.stringify(w.payload)])
 
+const eventValues = ({ changes }: AccountWrite): Value[][] =>
+  changes.events.map((e) => [e.accountId, e.id, e.type, JSON.stringify(e.data), e.createdAtMs])
+
 /** The parameters of `ledger_load`, in its order. */
 export function loadParameters(request: LoadRequest): string[] {
   const { accounts, keys, charges, holds, lots } = request
@@ -157,7 +162,10 @@ export function loadReply(stored: StoredReply): LoadReply {
     ...stored,
     accounts: stored.accounts.map(accountState),
     rows: stored.rows.map(rowFrom),
-    charges: stored.charges.map(({ row, refunded }) => ({ row: rowFrom(row), refunded })),
+    charges: stored.charges.map(({ lots: _, ...charge }) => ({
+      ...charge,
+      row: rowFrom(charge.row),
+    })),
     holds: stored.holds.map(({ accountId, hold }) => ({ accountId, hold: holdFrom(hold) })),
     lots: [...stored.lots, ...chargeLots],
   }

@@ -21,7 +21,7 @@ const parameters = (count: number): string =>
 
 const APPEND = {
   name: 'ledger_append',
-  text: `select * from ledger_append(${parameters(12)})`,
+  text: `select * from ledger_append(${parameters(13)})`,
 }
 const LOAD = { name: 'ledger_load', text: `select ledger_load(${parameters(5)}) as reply` }
 const BEGIN = { text: `begin; set local lock_timeout = ${ROW_LOCK_TIMEOUT_MS}` }

@@ -1,0 +1,23 @@
+import { sql } from 'drizzle-orm'
+import type { Transaction } from '../db/transaction.js'
+import type { OutboxEvent } from './decision.js'
+
+export type { OutboxEvent } from './decision.js'
+
+/**
+ * Puts events of facts that move no credits into the outbox, in the transaction that writes the
+ * fact. An event whose account and id are there already is left as it is, so it is safe to repeat.
+ */
+export async function enqueueEvents(
+  tx: Transaction,
+  events: readonly OutboxEvent[],
+): Promise<void> {
+  if (events.length === 0) return
+  const rows = JSON.stringify(events)
+  await tx.execute(sql`
+    insert into events (account_id, id, type, data, created_at)
+    select e."accountId", e.id, e.type, e.data, from_ms(e."createdAtMs")
+      from jsonb_to_recordset(${rows}::jsonb)
+           e ("accountId" text, id text, type text, data jsonb, "createdAtMs" bigint)
+        on conflict (account_id, id) do nothing`)
+}
