@@ -1,1 +1,1 @@
-select 1;
+drop table webhook_inbox;
