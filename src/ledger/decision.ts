@@ -1,5 +1,6 @@
 import type { AppError } from '../errors.js'
 import type { AccountState, Hold, JsonObject, Lot, Row } from './model.js'
+import type { OutboxEvent } from './outbox.js'
 
 /** A row that a refund or claw-back refers to, with what was taken back of it so far. */
 export type ChargeContext = {
@@ -41,15 +42,6 @@ export type PendingWork = {
   readonly id: string
   readonly kind: string
   readonly payload: JsonObject
-}
-
-/** What others are told of, in an outbox until it is delivered. The id is made from the fact. */
-export type OutboxEvent = {
-  readonly accountId: string
-  readonly id: string
-  readonly type: string
-  readonly data: JsonObject
-  readonly createdAtMs: number
 }
 
 /** What one operation writes to one account. Lots and holds are given as they are afterwards. */

@@ -1,7 +1,8 @@
 import { AppError } from '../errors.js'
-import type { Changes, Decision, OutboxEvent, PendingWork, RefundWrite } from './decision.js'
+import type { Changes, Decision, PendingWork, RefundWrite } from './decision.js'
 import { reserveParts } from './lots.js'
 import type { AccountState, Hold, HoldStatus, Lot, Request, Row } from './model.js'
+import type { OutboxEvent } from './outbox.js'
 
 /** Credits are JSON integers, so they are exact up to here. */
 export const MAX_CREDITS = Number.MAX_SAFE_INTEGER

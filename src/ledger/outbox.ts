@@ -1,8 +1,15 @@
 import { sql } from 'drizzle-orm'
 import type { Transaction } from '../db/transaction.js'
-import type { OutboxEvent } from './decision.js'
+import type { JsonObject } from './model.js'
 
-export type { OutboxEvent } from './decision.js'
+/** What others are told of, in an outbox until it is delivered. The id is made from the fact. */
+export type OutboxEvent = {
+  readonly accountId: string
+  readonly id: string
+  readonly type: string
+  readonly data: JsonObject
+  readonly createdAtMs: number
+}
 
 /**
  * Puts events of facts that move no credits into the outbox, in the transaction that writes the
