@@ -10,7 +10,10 @@ import { createSessions } from './sessions/service.js'
 import type { Revocations } from './stores/session/revocations.js'
 import type { SessionStore } from './stores/session/store.js'
 
-export type ComposedSessions = Pick<SessionRoutesDeps, 'sessions' | 'become'>
+export type ComposedSessions = Pick<SessionRoutesDeps, 'sessions' | 'become'> & {
+  /** Whose credits are those that an account has paid for: a guest may have become a user. */
+  readonly payeeOf: (accountId: string) => Promise<string>
+}
 
 /** The sessions' services over their store, and their jobs. */
 export const composeSessions = (core: Core, store: SessionStore): ComposedSessions => {
@@ -33,7 +36,11 @@ export const composeSessions = (core: Core, store: SessionStore): ComposedSessio
     timeoutMs: 50_000,
     run: async (signal) => `${await tend(signal)} accounts of guests closed`,
   })
-  return { sessions, become: createBecome({ sessions, conversion }) }
+  return {
+    sessions,
+    become: createBecome({ sessions, conversion }),
+    payeeOf: guests.payeeOf,
+  }
 }
 
 /** What remembers revocations while the store of the sessions is away, and the job that forgets. */

@@ -55,7 +55,7 @@ export function createConversion(deps: ConversionDeps): Conversion {
     } catch (error) {
       if (!hasCode(error, 'account_not_found')) throw error
     }
-    await guests.remove(accountId)
+    await guests.finish(accountId)
     return true
   }
 

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { index, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 })
@@ -20,16 +21,16 @@ export const sessionRevocations = pgTable(
   ],
 )
 
-/** Accounts of guests that are still open. */
+/** Accounts of guests that are still open, and of those who became users, for good. */
 export const guestAccounts = pgTable(
   'guest_accounts',
   {
     accountId: text('account_id').primaryKey(),
     createdAt: instant('created_at').notNull(),
-    /** When the job looks at it next. */
-    checkAt: instant('check_at').notNull(),
+    /** When the job looks at it next; null: its conversion is finished. */
+    checkAt: instant('check_at'),
     /** The account that its credits go to; null: it is still a guest's. */
     convertedTo: text('converted_to'),
   },
-  (t) => [index('guest_accounts_check').on(t.checkAt)],
+  (t) => [index('guest_accounts_check').on(t.checkAt).where(sql`${t.checkAt} is not null`)],
 )
