@@ -13,13 +13,15 @@ export type StripeSettings = {
   readonly apiKey: string | null
   /** null: where it always is. */
   readonly apiUrl: string | null
+  /** For one call of the API. */
+  readonly timeoutMs?: number
 }
 
 /** Asks Stripe; throws AppError `provider_unavailable` or `provider_refused` when it can not. */
 export type AskStripe = <T>(call: (api: Stripe) => Promise<T>) => Promise<T>
 
-export function createAskStripe({ apiKey, apiUrl }: StripeSettings): AskStripe {
-  const api = apiKey === null ? null : openApi(apiKey, apiUrl)
+export function createAskStripe({ apiKey, ...where }: StripeSettings): AskStripe {
+  const api = apiKey === null ? null : openApi(apiKey, where)
   return async (call) => {
     if (api === null) {
       throw new AppError(
@@ -35,14 +37,17 @@ export function createAskStripe({ apiKey, apiUrl }: StripeSettings): AskStripe {
   }
 }
 
-function openApi(apiKey: string, apiUrl: string | null): Stripe {
+function openApi(
+  apiKey: string,
+  { apiUrl, timeoutMs = TIMEOUT_MS }: Omit<StripeSettings, 'apiKey'>,
+): Stripe {
   const { protocol, hostname, port } = new URL(apiUrl ?? 'https://api.stripe.com')
   const isPlain = protocol === 'http:'
   return new Stripe(apiKey, {
     protocol: isPlain ? 'http' : 'https',
     host: hostname,
     port: port === '' ? (isPlain ? 80 : 443) : Number(port),
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     maxNetworkRetries: MAX_RETRIES,
     telemetry: false,
   })
