@@ -1,13 +1,14 @@
+import type { PendingWork, RefundWrite } from '../../src/ledger/decision.js'
 import type {
   AccountStatus,
   GrantSource,
   HoldStatus,
+  JsonObject,
   LotPart,
-  PendingWork,
-  RefundWrite,
   Row,
   TransferPart,
 } from '../../src/ledger/model.js'
+import type { OutboxEvent } from '../../src/ledger/outbox.js'
 
 export type Credit = { readonly grantSeq: number; isGone: boolean; holdSeq: number | null }
 
@@ -37,6 +38,15 @@ export type Spending = {
   refunded: number
 }
 
+/** One credit of a grant that was clawed back: what was taken for it, and from where. */
+export type Stake = {
+  readonly grantSeq: number
+  /** `lapsed`: it had left the grant unused, so nothing was; `rest`: another credit, or a debt. */
+  readonly from: 'lapsed' | 'grant' | 'rest'
+  /** Of the credit that was taken out of the grant. */
+  readonly index: number | null
+}
+
 export type Account = {
   readonly id: string
   readonly unit: number
@@ -54,8 +64,12 @@ export type Account = {
   reserves: Reserve[]
   spendings: Spending[]
   rows: Row[]
+  /** The grant of each credit that expired or was revoked. */
+  lapses: number[]
+  stakes: Stake[]
   refunds: RefundWrite[]
   pending: PendingWork[]
+  events: OutboxEvent[]
 }
 
 /** Free credits, as indexes, the first to be spent first. */
@@ -104,6 +118,18 @@ export function write(
     createdAtMs: account.nowMs,
   })
   return seq
+}
+
+/** Takes credits of a grant that has ended. */
+export function lapse(account: Account, credits: readonly number[]): void {
+  take(account, credits)
+  account.lapses.push(...credits.map((index) => at(account, index).grantSeq))
+}
+
+/** Tells of a row. */
+export function announce(account: Account, seq: number, type: string, data: JsonObject): void {
+  const event = { accountId: account.id, id: `${seq}:${type}`, type, createdAtMs: account.nowMs }
+  account.events.push({ ...event, data: { ...data, accountId: account.id, seq } })
 }
 
 /** Takes credits away for good. */
@@ -173,7 +199,8 @@ function sourceOf(account: Account, grantSeq: number): GrantSource {
 
 export function newAccount(id: string, nowMs: number, unit: number): Account {
   const lists = { grants: [], credits: [], reserves: [], spendings: [], rows: [] }
+  const written = { refunds: [], pending: [], events: [], lapses: [], stakes: [] }
   const profile = { status: 'active', tier: null, tierExpiresAtMs: null } as const
   const times = { openedMs: nowMs, nowMs, writtenMs: nowMs }
-  return { id, unit, version: 0, owed: 0, ...times, ...profile, ...lists, refunds: [], pending: [] }
+  return { id, unit, version: 0, owed: 0, ...times, ...profile, ...lists, ...written }
 }

@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
-import type {
-  AccountState,
-  Changes,
-  ChargeContext,
-  Context,
-  Hold,
-  Lot,
-  RefundWrite,
-  Row,
-} from '../../src/ledger/model.js'
+import type { Changes, ChargeContext, Context, RefundWrite } from '../../src/ledger/decision.js'
+import type { AccountState, Hold, Lot, Row } from '../../src/ledger/model.js'
+import type { OutboxEvent } from '../../src/ledger/outbox.js'
 
 /** What a database would hold of one account. */
 export type Books = {
@@ -18,6 +11,7 @@ export type Books = {
   readonly lots: ReadonlyMap<number, Lot>
   readonly holds: ReadonlyMap<number, Hold>
   readonly refunds: readonly RefundWrite[]
+  readonly events: readonly OutboxEvent[]
 }
 
 export const emptyBooks = (): Books => ({
@@ -26,6 +20,7 @@ export const emptyBooks = (): Books => ({
   lots: new Map(),
   holds: new Map(),
   refunds: [],
+  events: [],
 })
 
 /** The books after a decision: only what the changes name is written. */
@@ -35,6 +30,7 @@ export const post = (books: Books, state: AccountState, changes: Changes): Books
   lots: new Map([...books.lots, ...changes.lots.map((lot) => [lot.grantSeq, lot] as const)]),
   holds: new Map([...books.holds, ...changes.holds.map((h) => [h.holdSeq, h] as const)]),
   refunds: [...books.refunds, ...changes.refunds],
+  events: [...books.events, ...changes.events],
 })
 
 /** The account as it would be read back: figures, live lots in burn-down order, active holds. */
@@ -52,13 +48,31 @@ export function readBack(books: Books): AccountState | null {
 
 /** All that a decision may need beside the state. */
 export function contextOf(books: Books): Context {
-  const charges = new Map<number, ChargeContext>()
-  for (const row of books.rows) {
-    const refunds = books.refunds.filter((r) => r.chargeSeq === row.seq)
-    charges.set(row.seq, { row, refunded: refunds.reduce((sum, r) => sum + r.amount, 0) })
-  }
+  const telling = books.rows.filter(({ type }) => TELLING.has(type))
+  const charges = new Map(books.rows.map((row) => [row.seq, chargeOf(books, row, telling)]))
   const settled = [...books.holds].filter(([, hold]) => hold.status !== 'active')
   return { charges, settledHolds: new Map(settled), lots: books.lots }
+}
+
+/** The rows that tell what became of a grant. */
+const TELLING: ReadonlySet<string> = new Set(['claw_back', 'reinstate', 'expire', 'revoke'])
+
+/** A row as refunds and claw-backs find it. */
+export function chargeOf(books: Books, row: Row, telling: readonly Row[]): ChargeContext {
+  const refunds = books.refunds.filter((r) => r.chargeSeq === row.seq)
+  const refunded = refunds.reduce((sum, r) => sum + r.amount, 0)
+  if (!books.lots.has(row.seq)) return { row, refunded, past: null }
+  const past = { taken: 0, takenFromGrant: 0, lapsed: 0 }
+  for (const { type, amount, parts, detail } of telling) {
+    const moved = total(parts.filter((p) => p.grantSeq === row.seq).map((p) => p.amount))
+    if (type === 'expire' || type === 'revoke') past.lapsed -= moved
+    else if (detail?.grantSeq === row.seq) {
+      past.taken -= amount
+      past.takenFromGrant -= moved
+      if (type === 'claw_back') past.taken += Number(detail.debt)
+    }
+  }
+  return { row, refunded, past }
 }
 
 /** Credits of these rows' parts are only reserved or freed: the balance stays. */
@@ -128,9 +142,30 @@ function auditHold(hold: Hold, rows: readonly Row[]): void {
   assert.equal(hold.captured, end?.type === 'capture' ? Math.abs(end.amount) : 0)
 }
 
-function auditRefunds({ rows, refunds }: Books): void {
+/** Debt comes by claw-backs and goes by payments alone. */
+export function auditDebt({ rows, state }: Books): void {
+  let debt = 0
+  for (const { type, amount, detail, debtAfter } of rows) {
+    if (type === 'claw_back') debt += Number(detail?.debt)
+    if (type === 'debt_payment') debt += amount
+    assert.equal(debtAfter, debt, 'the rows tell the debt')
+  }
+  assert.equal(state?.debt ?? 0, debt, 'and the last of them what is left')
+}
+
+function auditRefunds(books: Books): void {
+  const { rows, refunds } = books
   for (const { chargeSeq, refundSeq, amount } of refunds) {
     const charge = rows.find((row) => row.seq === chargeSeq)
+    const lot = books.lots.get(chargeSeq)
+    if (lot) {
+      const row = rows.find((r) => r.seq === refundSeq)
+      const clawed = total(refunds.filter((r) => r.chargeSeq === chargeSeq).map((r) => r.amount))
+      assert.ok(clawed >= 0 && clawed <= lot.amount, 'no grant is clawed back beyond itself')
+      assert.equal(row?.type, amount > 0 ? 'claw_back' : 'reinstate')
+      assert.deepEqual([row?.detail?.grantSeq, row?.detail?.clawedBack], [chargeSeq, amount])
+      continue
+    }
     const given = total(refunds.filter((r) => r.chargeSeq === chargeSeq).map((r) => r.amount))
     assert.ok(given <= -(charge?.amount ?? 0), 'no charge is refunded beyond itself')
     const refund = rows.find((row) => row.seq === refundSeq)

@@ -1,14 +1,26 @@
 import { AppError, type ErrorCode, type ErrorFields } from '../../src/errors.js'
-import type { Operation, Priced, Quote, Row, TransferPart } from '../../src/ledger/model.js'
+import type {
+  JsonObject,
+  Operation,
+  Priced,
+  Quote,
+  Row,
+  TransferPart,
+} from '../../src/ledger/model.js'
 import {
   type Account,
+  announce,
   at,
   endReserve,
+  figuresOf,
   free,
   freeOf,
+  type Grant,
   grantOf,
+  lapse,
   liveGrants,
   type Reserve,
+  type Stake,
   take,
   write,
 } from './model-account.js'
@@ -30,7 +42,12 @@ export function perform(account: Account, operation: Operation, isNew: boolean):
   if (kind === 'membership') account.tier = operation.tier
   if (kind === 'membership') account.tierExpiresAtMs = operation.tierExpiresAtMs
   if (kind === 'charge') charge(account, operation)
-  if (kind === 'grant') add(account, kind, [operation], reasonOf(operation.reason))
+  if (kind === 'grant') {
+    const { reason, detail = null } = operation
+    add(account, kind, [operation], reason === null ? detail : { ...detail, reason })
+  }
+  if (kind === 'allocation') allocate(account, operation)
+  if (kind === 'claw_back') clawBack(account, operation)
   if (kind === 'refund') refund(account, operation)
   if (kind === 'hold') hold(account, operation)
   if (kind === 'capture') capture(account, operation)
@@ -163,7 +180,7 @@ function revoke(account: Account, { grantSeq, reason }: Of<'revoke'>): void {
   if (grant.isRevoked) throw refusal('grant_revoked')
   grant.isRevoked = true
   const leaving = freeOf(account, grantSeq)
-  take(account, leaving)
+  lapse(account, leaving)
   write(account, { type: 'revoke', detail: { grantSeq, ...reasonOf(reason) } }, leaving, -1)
 }
 
@@ -184,29 +201,112 @@ function send(account: Account, { to, amount }: Of<'transfer_out'>): void {
 
 function add(
   account: Account,
-  type: 'grant' | 'adjustment' | 'transfer_in' | 'transfer_return',
+  type: 'grant' | 'adjustment' | 'transfer_in' | 'transfer_return' | 'allocation',
   lots: readonly TransferPart[],
   detail: Row['detail'],
 ): void {
-  refuseOverflow(account, lots.reduce((sum, lot) => sum + lot.amount, 0) / account.unit)
+  const { unit } = account
+  refuseOverflow(
+    account,
+    lots.reduce((sum, lot) => sum + lot.amount / unit, 0),
+  )
   const live = liveGrants(account)
   // What comes back from a failed transfer was here before: it has nowhere else to go.
   const isNew = type !== 'transfer_return'
   if (isNew && live.length + lots.length > MOST_LOTS) {
     throw refusal('limit_exceeded', { limit: MOST_LOTS })
   }
-  for (const { amount, source, priority, expiresAtMs } of lots) {
-    const grantSeq = account.rows.length + 1
-    const terms = { amount, source, priority, expiresAtMs }
-    account.grants.push({ grantSeq, ...terms, isRevoked: false, createdAtMs: account.nowMs })
-    const before = account.credits.length
-    const count = amount / account.unit
-    for (let n = 0; n < count; n += 1) {
-      account.credits.push({ grantSeq, isGone: false, holdSeq: null })
-    }
-    const added = Array.from({ length: count }, (_, n) => before + n)
-    write(account, { type, detail }, added, 1)
+  for (const lot of lots) write(account, { type, detail }, make(account, lot), 1)
+}
+
+/** The credits of a new grant, which the next row makes. */
+function make(account: Account, { amount, source, priority, expiresAtMs }: TransferPart): number[] {
+  const grantSeq = account.rows.length + 1
+  const terms = { amount, source, priority, expiresAtMs }
+  account.grants.push({ grantSeq, ...terms, isRevoked: false, createdAtMs: account.nowMs })
+  const before = account.credits.length
+  const count = amount / account.unit
+  for (let n = 0; n < count; n += 1) {
+    account.credits.push({ grantSeq, isGone: false, holdSeq: null })
   }
+  return Array.from({ length: count }, (_, n) => before + n)
+}
+
+function allocate(account: Account, { parts, membership, detail }: Of<'allocation'>): void {
+  add(account, 'allocation', parts, detail)
+  if (!membership) return
+  account.tier = membership.tier
+  account.tierExpiresAtMs = membership.tierExpiresAtMs
+}
+
+/** Credit by credit, until the grant has as many stakes as the target says. */
+function clawBack(account: Account, operation: Of<'claw_back'>): void {
+  const { grantSeq, target, reason } = operation
+  const grant = grantOf(account, grantSeq)
+  if (!grant) throw refusal('grant_not_found')
+  if (target < 0 || target > grant.amount) throw refusal('limit_exceeded', { limit: grant.amount })
+  const before = stakesOf(account, grantSeq).length
+  const clawedBack = target - before * account.unit
+  const detail = { ...operation.detail, ...reasonOf(reason), grantSeq, target, clawedBack }
+  if (clawedBack > 0) takeBack(account, grantSeq, clawedBack / account.unit, detail)
+  if (clawedBack < 0) giveBack(account, grant, -clawedBack / account.unit, detail)
+}
+
+const stakesOf = (account: Account, grantSeq: number): Stake[] =>
+  account.stakes.filter((stake) => stake.grantSeq === grantSeq)
+
+function takeBack(account: Account, grantSeq: number, count: number, detail: JsonObject): void {
+  const moved: number[] = []
+  let owed = 0
+  for (let n = 0; n < count; n += 1) {
+    const lapsed = account.lapses.filter((seq) => seq === grantSeq).length
+    const counted = stakesOf(account, grantSeq).filter(({ from }) => from === 'lapsed').length
+    const [own] = freeOf(account, grantSeq)
+    const [other] = free(account)
+    const index = own ?? other
+    if (counted < lapsed) account.stakes.push({ grantSeq, from: 'lapsed', index: null })
+    else if (index === undefined) owed += 1
+    else {
+      moved.push(index)
+      take(account, [index])
+    }
+    if (counted < lapsed) continue
+    const from = own === undefined ? 'rest' : 'grant'
+    account.stakes.push({ grantSeq, from, index: own ?? null })
+  }
+  account.owed += owed
+  if (BigInt(account.owed) * BigInt(account.unit) > MOST_CREDITS) {
+    throw refusal('limit_exceeded', { limit: Number(MOST_CREDITS) })
+  }
+  const debt = owed * account.unit
+  const row = { type: 'claw_back', detail: { ...detail, debt } } as const
+  const refundSeq = write(account, row, moved, -1)
+  account.refunds.push({ chargeSeq: grantSeq, refundSeq, amount: count * account.unit })
+  if (owed === 0) return
+  const figures = figuresOf(account)
+  announce(account, refundSeq, 'account.in_debt', { debt: figures.debt, balance: figures.balance })
+}
+
+/** What came out of the grant first, then what came from elsewhere, in a grant of its own. */
+function giveBack(account: Account, grant: Grant, count: number, detail: JsonObject): void {
+  const rank = { grant: 0, rest: 1, lapsed: 2 }
+  const { grantSeq } = grant
+  const back = stakesOf(account, grantSeq)
+    .sort((a, b) => rank[a.from] - rank[b.from])
+    .slice(0, count)
+  const returned = back.filter(({ from }) => from !== 'lapsed').length
+  refuseOverflow(account, returned)
+  account.stakes = account.stakes.filter((stake) => !back.includes(stake))
+  const moved = back.flatMap(({ index }) => index ?? [])
+  for (const index of moved) at(account, index).isGone = false
+  if (returned > moved.length) {
+    const isOver = grant.expiresAtMs !== null && grant.expiresAtMs <= account.nowMs
+    const amount = (returned - moved.length) * account.unit
+    const expiresAtMs = isOver ? null : grant.expiresAtMs
+    moved.push(...make(account, { ...grant, amount, expiresAtMs }))
+  }
+  const refundSeq = write(account, { type: 'reinstate', detail }, moved, 1)
+  account.refunds.push({ chargeSeq: grantSeq, refundSeq, amount: -count * account.unit })
 }
 
 function activeReserve(account: Account, holdSeq: number): Reserve {

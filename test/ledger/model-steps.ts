@@ -20,7 +20,7 @@ export const ACCOUNTS = ['ann', 'bob', 'cy'] as const
 const GRID_MS = 5
 export const START_MS = 1_000_000
 
-/** Kinds with how often they come; `owe` makes a debt, as a claw-back of spent credits will. */
+/** Kinds with how often they come. */
 const WEIGHTS = {
   open: 1,
   close: 0.3,
@@ -40,11 +40,12 @@ const WEIGHTS = {
   transfer_out: 4,
   transfer_in: 3,
   transfer_return: 1,
-  owe: 3,
-} as const satisfies Record<OperationKind | 'owe', number>
+  allocation: 3,
+  claw_back: 14,
+} as const satisfies Record<OperationKind, number>
 
 export type Step = {
-  readonly kind: OperationKind | 'owe'
+  readonly kind: OperationKind
   readonly account: number
   readonly waitMs: number
   /** In units of the run. */
@@ -101,6 +102,7 @@ export function operationOf(
     actor: 'tester',
     requestId: `request-${run.index}`,
     metadata: step.isWhole ? { step: run.index } : null,
+    ...(step.isLasting && { announce: { type: 'test.done', data: { step: run.index } } }),
   }
   const ofSome = Math.max(1, step.amount) * run.unit
   const expiresAtMs = step.isLasting ? null : gridMs(run.nowMs) + (step.grid - 2) * GRID_MS
@@ -141,8 +143,11 @@ function askAboutCredits(step: Step, books: Books, run: Run & Terms): Ask {
   if (kind === 'charge') return { kind, action: actionOf(step), quote: quoteOf(step, unit) }
   if (kind === 'grant') {
     const source = GRANT_SOURCES[step.source] ?? 'bonus'
-    return { kind, amount: ofSome, source, priority: step.priority, expiresAtMs, reason }
+    const lot = { amount: ofSome, source, priority: step.priority, expiresAtMs }
+    return { kind, ...lot, reason, ...(step.isWhole && { detail: { purchaseId: 'p' } }) }
   }
+  if (kind === 'claw_back') return { kind, ...clawBackOf(step, books, unit), reason }
+  if (kind === 'allocation') return { kind, ...allocationOf(step, run) }
   if (kind === 'refund') {
     return { kind, chargeSeq: rowSeq(step, books), amount: isWhole ? null : ofSome, reason }
   }
@@ -153,6 +158,26 @@ function askAboutCredits(step: Step, books: Books, run: Run & Terms): Ask {
   const isArrival = kind === 'transfer_in' || kind === 'transfer_return'
   if (!transit || !isArrival) return { kind: 'sweep' }
   return { kind, from: transit.from, parts: transit.parts }
+}
+
+/** Mostly of a part of the grant, often of all of it, now and then of more than there was. */
+function clawBackOf(step: Step, books: Books, unit: number) {
+  const grantSeq = nth([...books.lots.keys()], step)
+  const amount = books.lots.get(grantSeq)?.amount ?? 0
+  const whole = step.grid === 12 ? amount + unit : amount
+  const target = step.isWhole ? whole : Math.min(step.amount * unit, amount)
+  return { grantSeq, target, detail: { purchaseId: `p${grantSeq}`, debt: 'none' } }
+}
+
+/** None to two lots, and the tier for as long as they last. */
+function allocationOf(step: Step, { ofSome, expiresAtMs, unit }: Run & Terms) {
+  const lot = { source: 'monthly', priority: step.priority, expiresAtMs } as const
+  const parts = [
+    { ...lot, amount: ofSome },
+    { ...lot, amount: unit },
+  ].slice(0, step.which % 3)
+  const membership = step.isWhole ? { tier: 'pro', tierExpiresAtMs: expiresAtMs } : null
+  return { parts, membership, detail: { planId: 'pro' } }
 }
 
 export type Transit = { readonly from: string; readonly parts: readonly TransferPart[] }

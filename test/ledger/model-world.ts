@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict'
-import type { AccountState, Decision, Operation } from '../../src/ledger/model.js'
+import type { Decision } from '../../src/ledger/decision.js'
+import type { AccountState, Operation } from '../../src/ledger/model.js'
 import { decide } from '../../src/ledger/rules.js'
 import { holdOf, play, viewOf } from './model.js'
 import type { Account } from './model-account.js'
-import { audit, type Books, contextOf, emptyBooks, freeze, post, readBack } from './model-books.js'
+import {
+  audit,
+  auditDebt,
+  type Books,
+  contextOf,
+  emptyBooks,
+  freeze,
+  post,
+  readBack,
+} from './model-books.js'
 import { ACCOUNTS, operationOf, START_MS, type Step, type Transit } from './model-steps.js'
 
 /** A few accounts, a clock, and what is on its way between them; the first two are open. */
@@ -15,6 +25,9 @@ export type World = {
   readonly model: Map<string, Account>
   readonly inTransit: Transit[]
 }
+
+/** So many units are few. */
+const FEW = 6
 
 export function createWorld(unit: number): World {
   const maps = { books: new Map(), model: new Map() }
@@ -60,8 +73,10 @@ export function playBoth(world: World, operation: Operation): string {
   const { accountId } = operation
   const books = freeze(booksOf(world, accountId))
   const before = world.model.get(accountId) ?? null
-  const played = play(before, operation, world.nowMs, world.unit)
-  const decision = freeze(decide(books.state, operation, contextOf(books), world.nowMs))
+  const { unit, nowMs } = world
+  const played = play(before, operation, nowMs, { unit, low: FEW })
+  const told = { lowBalanceCredits: FEW * unit }
+  const decision = freeze(decide(books.state, operation, contextOf(books), nowMs, told))
   if (!decision.isApplied) {
     assert.equal(decision.error.code, played.error?.code ?? 'applied')
     assert.deepEqual(decision.error.fields, played.error?.fields)
@@ -75,25 +90,15 @@ export function playBoth(world: World, operation: Operation): string {
   assert.deepEqual(state, viewOf(account))
   assert.deepEqual(changes.refunds, account.refunds)
   assert.deepEqual(changes.pending, account.pending)
+  assert.deepEqual(changes.events, account.events)
   const after = keep(world, operation, state, changes)
   assert.deepEqual(readBack(after), state, 'what is kept is what would be read back')
   const reserves = account.reserves.map((reserve) => holdOf(account, reserve))
   assert.deepEqual([...after.holds.values()], reserves)
   audit(after)
+  auditDebt(after)
   world.model.set(accountId, account)
   return 'applied'
-}
-
-/** A debt, as taking back spent credits makes one: there is none while credits are free. */
-export function owe(world: World, step: Step): void {
-  const accountId = accountOf(step)
-  const books = booksOf(world, accountId)
-  if (!books.state || books.state.balance > books.state.held) return
-  const debt = books.state.debt + step.amount * world.unit
-  if (debt > Number.MAX_SAFE_INTEGER) return
-  world.books.set(accountId, { ...books, state: { ...books.state, debt } })
-  const account = world.model.get(accountId)
-  if (account) world.model.set(accountId, { ...account, owed: account.owed + step.amount })
 }
 
 function keep(

@@ -2,11 +2,13 @@ import { AppError } from '../../src/errors.js'
 import type { AccountState, Hold, Operation } from '../../src/ledger/model.js'
 import {
   type Account,
+  announce,
   endReserve,
   figuresOf,
   free,
   freeOf,
   inBurnDownOrder,
+  lapse,
   liveGrants,
   newAccount,
   partsOf,
@@ -24,6 +26,9 @@ import { perform } from './model-operations.js'
  * stands for `unit` credits there, so that amounts near 2^53 can be played too.
  */
 
+/** What one credit here stands for there, and how many free ones are few. */
+export type Terms = { readonly unit: number; readonly low: number }
+
 export type Played = { readonly account: Account | null; readonly error: AppError | null }
 
 /** Plays one operation. A refused one leaves the account as it was, an accepted one gives a new. */
@@ -31,7 +36,7 @@ export function play(
   before: Account | null,
   operation: Operation,
   nowMs: number,
-  unit: number,
+  { unit, low }: Terms,
 ): Played {
   if (before === null && operation.kind !== 'open') {
     return { account: null, error: new AppError('account_not_found', '') }
@@ -44,6 +49,8 @@ export function play(
     perform(account, operation, before === null)
     arriveAt(account, account.nowMs)
     sign(account, ownFrom, operation)
+    const hadEnough = before !== null && free(before).length >= low
+    report(account, ownFrom, operation, { low, hadEnough })
   } catch (error) {
     if (error instanceof AppError) return { account: before, error }
     throw error
@@ -115,7 +122,7 @@ function arriveAt(account: Account, instantMs: number): void {
     if (!hasEnded && !grant.isRevoked) continue
     const leaving = freeOf(account, grant.grantSeq)
     if (leaving.length === 0) continue
-    take(account, leaving)
+    lapse(account, leaving)
     write(account, { type: grant.isRevoked ? 'revoke' : 'expire' }, leaving, -1)
   }
   const paying = free(account).slice(0, account.owed)
@@ -135,6 +142,22 @@ function sign(account: Account, ownFrom: number, operation: Operation): void {
   })
 }
 
+/** What the caller wanted told of its first row, and that the free credits have become few. */
+function report(
+  account: Account,
+  ownFrom: number,
+  { announce: asked }: Operation,
+  { low, hadEnough }: { low: number; hadEnough: boolean },
+): void {
+  const own = account.rows[ownFrom]
+  if (asked && own) announce(account, own.seq, asked.type, asked.data)
+  const left = free(account).length
+  if (left >= low || !hadEnough || account.status === 'closed') return
+  const figures = { available: left * account.unit, balance: figuresOf(account).balance }
+  const data = { ...figures, threshold: low * account.unit }
+  announce(account, account.rows.length, 'balance.low', data)
+}
+
 const copyOf = (account: Account): Account => ({
   ...account,
   grants: account.grants.map((grant) => ({ ...grant })),
@@ -142,6 +165,9 @@ const copyOf = (account: Account): Account => ({
   reserves: account.reserves.map((reserve) => ({ ...reserve })),
   spendings: account.spendings.map((spending) => ({ ...spending })),
   rows: [...account.rows],
+  lapses: [...account.lapses],
+  stakes: [...account.stakes],
   refunds: [],
   pending: [],
+  events: [],
 })

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { AppError } from '../../src/errors.js'
+import type { Context, PendingWork } from '../../src/ledger/decision.js'
 import type {
   AccountState,
-  Context,
   GrantSource,
   Hold,
   Lot,
   Operation,
-  PendingWork,
   Priced,
   Quote,
   Request,
