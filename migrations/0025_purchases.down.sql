@@ -1,1 +1,5 @@
-select 1;
+drop table payment_reversals;
+--> statement-breakpoint
+drop table credit_purchases;
+--> statement-breakpoint
+drop table credit_packages;
