@@ -93,6 +93,21 @@ t.test('a refund is told as the sum that the transaction has by now', async (t) 
   t.strictSame(reversalsIn(await factsOf(first)), whole, 'also by the event of before')
 })
 
+t.test('what goes back was paid: a refund says so of its purchase, if it has one', async (t) => {
+  const { creem, factsOf, begin } = await openKit(t)
+  const checkoutId = await begin()
+  const paymentId = creem.pay(checkoutId).object.order.transaction
+  const { object, ...envelope } = creem.refundPayment(paymentId, 363)
+  const [, paid, ...rest] = await factsOf({ ...envelope, object })
+  const purchase = { purchaseId: 'purchase-1', checkoutId, paymentId }
+  t.match(paid, { ...purchase, state: 'paid', amount: 1210, subtotal: null, priceId: null })
+  t.strictSame(rest, [])
+  const checkout = { ...object.checkout, metadata: { userId: 'x' } }
+  const others = await factsOf({ ...envelope, object: { ...object, checkout } })
+  t.match(others, [{ kind: 'reversal', purchaseId: null }])
+  t.equal(others.length, 1)
+})
+
 t.test('without a key a refund is told as the event has it, and as old as that', async (t) => {
   const { creem, factsOf, begin } = await openKit(t, { apiKey: null })
   const paymentId = creem.pay(await begin()).object.order.transaction

@@ -2,16 +2,19 @@ import type { PaymentFact } from '../../payment-facts.js'
 import {
   checkoutFactOf,
   isRecurring,
-  ownerOf,
+  paymentFactOf,
   purchaseIdOf,
   type ReversalHint,
   reversalFactOf,
-  type SubscriptionOwner,
-  subscriptionFactOf,
-  subscriptionPaidFactOf,
 } from './creem-facts.js'
 import { amountOf, type Fields, fieldsOf, idOf, instantOf, wordOf } from './creem-fields.js'
 import type { CreemReader } from './creem-reader.js'
+import {
+  ownerOf,
+  type SubscriptionOwner,
+  subscriptionFactOf,
+  subscriptionPaidFactOf,
+} from './creem-subscriptions.js'
 import type { ProviderEvent } from './provider.js'
 
 export type CreemEventDeps = {
@@ -116,15 +119,17 @@ const factsOfReversal = (hintOf: (object: Fields) => ReversalHint | null): Handl
     const asOfMs = deps.now()
     const current = await deps.reader.transaction(id)
     const transaction = current ?? fieldsOf(object.transaction)
-    const purchaseId = await purchaseOf(deps.reader, object.checkout)
     // what a plan's payment gave is the plan's, and not bought
-    if (purchaseId === null && isOfSubscription(object, transaction)) return []
+    if (isOfSubscription(object, transaction)) return []
+    const purchaseId = await purchaseOf(deps.reader, object.checkout)
     const fact = reversalFactOf(transaction, {
       purchaseId,
       hint: hintOf(object),
       asOfMs: current === null ? Math.min(createdAtMs, asOfMs) : asOfMs,
     })
-    return fact === null ? [] : [fact]
+    if (fact === null || purchaseId === null) return fact === null ? [] : [fact]
+    // what goes back was paid, also where nobody has told us so yet
+    return [fact, paymentFactOf(fact, { purchaseId, checkoutId: idOf(object.checkout) })]
   }
 
 const isOfSubscription = (object: Fields, transaction: Fields): boolean =>

@@ -1,20 +1,5 @@
-import type {
-  CheckoutFact,
-  Reversal,
-  ReversalFact,
-  SubscriptionFact,
-  SubscriptionPaidFact,
-} from '../../payment-facts.js'
-import {
-  amountOf,
-  currencyOf,
-  type Fields,
-  fieldsOf,
-  idOf,
-  instantOf,
-  listOf,
-  wordOf,
-} from './creem-fields.js'
+import type { CheckoutFact, Reversal, ReversalFact } from '../../payment-facts.js'
+import { amountOf, currencyOf, type Fields, fieldsOf, idOf, wordOf } from './creem-fields.js'
 
 /*
  * Creem's objects in words of our own. All of it is read from the state of an object and not from
@@ -23,8 +8,6 @@ import {
 
 const provider = 'creem'
 
-/** A first period begins within so long of its subscription. */
-const FIRST_PERIOD_MS = 24 * 3_600_000
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** Whose checkout it is, as we gave it to Creem. */
@@ -71,6 +54,23 @@ export const checkoutFactOf = (
     quantity,
   }
 }
+
+/** That the payment was made which something was taken back of. */
+export const paymentFactOf = (
+  { paymentId, paidAmount, currency }: ReversalFact,
+  checkout: { readonly purchaseId: string; readonly checkoutId: string | null },
+): CheckoutFact => ({
+  kind: 'checkout',
+  provider,
+  ...checkout,
+  paymentId,
+  state: 'paid',
+  subtotal: null,
+  amount: paidAmount,
+  currency,
+  priceId: null,
+  quantity: 1,
+})
 
 const stateOfCheckout = (checkout: Fields): CheckoutFact['state'] | null => {
   const { status } = checkout
@@ -151,92 +151,4 @@ const disputeOf = (
       state: refunded > 0 ? 'succeeded' : 'failed',
     },
   ]
-}
-
-/** Who a subscription is for and what it buys, where its own fields do not tell. */
-export type SubscriptionOwner = {
-  readonly accountId: string | null
-  readonly priceIds: readonly string[]
-}
-
-export const ownerOf = (subscription: Fields): SubscriptionOwner => {
-  const items = listOf(subscription.items).flatMap((item) => [item.product_id, item.price_id])
-  const ids = [idOf(subscription.product), ...items.map(wordOf)]
-  return {
-    accountId: wordOf(fieldsOf(subscription.metadata).accountId),
-    priceIds: [...new Set(ids.flatMap((id) => id ?? []))],
-  }
-}
-
-/** null: it is no subscription. */
-export const subscriptionFactOf = (
-  subscription: Fields,
-  owner: SubscriptionOwner,
-  asOfMs: number,
-): SubscriptionFact | null => {
-  const subscriptionId = idOf(subscription.id)
-  if (subscriptionId === null) return null
-  const { accountId, priceIds } = ownerOf(subscription)
-  const periodEndMs = instantOf(subscription.current_period_end_date)
-  return {
-    kind: 'subscription',
-    provider,
-    subscriptionId,
-    accountId: accountId ?? owner.accountId,
-    priceIds: priceIds.length > 0 ? priceIds : owner.priceIds,
-    status: statusOf(subscription.status, periodEndMs !== null && periodEndMs < asOfMs),
-    willEnd: subscription.status === 'scheduled_cancel' || subscription.status === 'canceled',
-    periodStartMs: instantOf(subscription.current_period_start_date),
-    periodEndMs,
-    asOfMs,
-  }
-}
-
-const statusOf = (status: unknown, isPastItsEnd: boolean): SubscriptionFact['status'] => {
-  switch (status) {
-    case 'trialing':
-    case 'past_due':
-    case 'unpaid':
-    case 'paused':
-    case 'canceled':
-      return status
-    case 'expired':
-      // not the end: Creem goes on trying to collect
-      return 'past_due'
-    case 'active':
-    case 'scheduled_cancel':
-    case undefined:
-      // an expired one may still read active; within a checkout it may be an id alone
-      return isPastItsEnd ? 'past_due' : 'active'
-    default:
-      return 'unpaid'
-  }
-}
-
-export type PaidPeriod = {
-  readonly paymentId: string
-  readonly amountPaid: number
-  readonly periodStartMs: number
-  readonly periodEndMs: number
-}
-
-export const subscriptionPaidFactOf = (
-  subscription: Fields,
-  owner: SubscriptionOwner,
-  period: PaidPeriod,
-): SubscriptionPaidFact | null => {
-  const subscriptionId = idOf(subscription.id)
-  if (subscriptionId === null) return null
-  const { accountId, priceIds } = ownerOf(subscription)
-  const beganMs = instantOf(subscription.created_at)
-  const isFirst = beganMs !== null && period.periodStartMs - beganMs < FIRST_PERIOD_MS
-  return {
-    kind: 'subscription_paid',
-    provider,
-    subscriptionId,
-    accountId: accountId ?? owner.accountId,
-    priceIds: priceIds.length > 0 ? priceIds : owner.priceIds,
-    reason: isFirst ? 'create' : 'cycle',
-    ...period,
-  }
 }

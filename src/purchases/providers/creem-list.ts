@@ -1,14 +1,10 @@
 import { AppError } from '../../errors.js'
 import type { PaymentFact } from '../../payment-facts.js'
 import type { CreemEventDeps } from './creem-events.js'
-import {
-  ownerOf,
-  reversalFactOf,
-  subscriptionFactOf,
-  subscriptionPaidFactOf,
-} from './creem-facts.js'
+import { reversalFactOf } from './creem-facts.js'
 import { amountOf, type Fields, idOf, instantOf } from './creem-fields.js'
 import { type CreemPage, isPaid } from './creem-reader.js'
+import { ownerOf, subscriptionFactOf, subscriptionPaidFactOf } from './creem-subscriptions.js'
 
 /** Refunds and disputes come as late as this after their payment. */
 const REVERSAL_MS = 180 * 24 * 3_600_000

@@ -33,13 +33,7 @@ export const createCreem = (config: CreemDeps): PaymentProvider => {
     refund: async (payment) => refund(withKey(client), deps, payment),
     verifyAndParse: (raw) => verifyCreemEvent(raw, { secrets, isLiveByDefault, nowMs: now() }),
     factsOf: (event) => factsOfCreemEvent(deps, event),
-    async fetch({ purchaseId, checkoutId, paymentId }) {
-      const asOfMs = now()
-      const checkout = checkoutId === null ? null : await reader.checkout(checkoutId)
-      const payment = paymentId === null ? null : await reader.transaction(paymentId)
-      const facts = checkout ? await factsOfCheckout(deps, checkout, { createdAtMs: asOfMs }) : []
-      return [...facts, ...reversalsOf(payment, { purchaseId, hint: null, asOfMs })]
-    },
+    fetch: (purchase) => fetchPurchase(deps, purchase),
     list: (sinceMs) => listCreemFacts(deps, sinceMs),
   }
 }
@@ -70,6 +64,19 @@ const createCheckout = async (client: CreemClient, checkout: NewCheckout): Promi
     throw new AppError('provider_unavailable', 'Creem made a checkout without an id or a URL')
   }
   return { checkoutId, checkoutUrl, expiresAtMs: null }
+}
+
+const fetchPurchase = async (
+  deps: CreemEventDeps,
+  { purchaseId, checkoutId, paymentId }: Parameters<PaymentProvider['fetch']>[0],
+): Promise<readonly PaymentFact[]> => {
+  const asOfMs = deps.now()
+  const checkout = checkoutId === null ? null : await deps.reader.checkout(checkoutId)
+  const facts = checkout ? await factsOfCheckout(deps, checkout, { createdAtMs: asOfMs }) : []
+  const [told] = facts.flatMap((fact) => (fact.kind === 'checkout' ? (fact.paymentId ?? []) : []))
+  const id = paymentId ?? told ?? null
+  const payment = id === null ? null : await deps.reader.transaction(id)
+  return [...facts, ...reversalsOf(payment, { purchaseId, hint: null, asOfMs })]
 }
 
 /**
