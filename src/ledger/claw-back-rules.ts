@@ -107,6 +107,9 @@ const detailOf = ({ grantSeq, target, reason, detail }: ClawBack, clawedBack: nu
   clawedBack,
 })
 
+/** Of a grant that was just made. */
+export const NO_PAST: GrantPast = { taken: 0, takenFromGrant: 0, lapsed: 0 }
+
 /** What is known of a grant once more rows have been written. */
 export function pastAfter(past: GrantPast, grantSeq: number, rows: readonly Row[]): GrantPast {
   let { taken, takenFromGrant, lapsed } = past

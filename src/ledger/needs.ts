@@ -55,14 +55,20 @@ function partNeeded(
   operation: Operation,
   state: AccountState | undefined,
 ): { list: 'charges' | 'holds' | 'lots'; seq: number } | undefined {
-  if (operation.kind === 'refund') return { list: 'charges', seq: operation.chargeSeq }
-  if (operation.kind === 'claw_back') return { list: 'charges', seq: operation.grantSeq }
+  const seq = rowReferredTo(operation)
+  if (seq !== null) return { list: 'charges', seq }
   if (operation.kind === 'revoke') return { list: 'lots', seq: operation.grantSeq }
   if (operation.kind !== 'capture' && operation.kind !== 'release' && operation.kind !== 'extend') {
     return undefined
   }
   const isActive = state?.holds.some((hold) => hold.holdSeq === operation.holdSeq)
   return isActive ? undefined : { list: 'holds', seq: operation.holdSeq }
+}
+
+/** The row whose refunds or claw-backs count. */
+export function rowReferredTo(operation: Operation): number | null {
+  if (operation.kind === 'refund') return operation.chargeSeq
+  return operation.kind === 'claw_back' ? operation.grantSeq : null
 }
 
 /**

@@ -1,10 +1,10 @@
 import { AppError } from '../errors.js'
 import type { Told } from './announce-rules.js'
-import { contextAfter } from './claw-back-rules.js'
+import { contextAfter, NO_PAST, pastAfter } from './claw-back-rules.js'
 import type { Changes } from './decision.js'
 import type { AccountState, Operation, Outcome, Row } from './model.js'
 import type { Entry, KnownAccount, MutableContext } from './needs.js'
-import { NONE } from './needs.js'
+import { NONE, rowReferredTo } from './needs.js'
 import type { AccountWrite, Batch } from './port.js'
 import { decide } from './rules.js'
 
@@ -84,6 +84,7 @@ function answerOne(draft: AccountPlan<Entry>, operation: Operation, at: PlannedA
   const replayed = draft.known.rows.get(operation.key)
   if (replayed && draft.state) return replay(replayed, operation)
   draft.decided.push(operation.key)
+  rememberOwn(draft, operation)
   const decision = decide(draft.state, operation, draft.context, at.nowMs, at.told)
   if (!decision.isApplied) return { error: decision.error }
   draft.state = decision.state
@@ -91,6 +92,18 @@ function answerOne(draft: AccountPlan<Entry>, operation: Operation, at: PlannedA
   follow(draft.context, decision.changes)
   const row = decision.changes.rows.find((r) => r.key !== null) ?? null
   return { outcome: { row, state: decision.state, isReplay: false } }
+}
+
+/** What a refund or claw-back refers to may have been written in this very batch. */
+function rememberOwn({ known, context, changes }: AccountPlan<Entry>, operation: Operation): void {
+  const seq = rowReferredTo(operation)
+  if (seq === null || seq <= (known.state?.seq ?? 0) || context.charges.has(seq)) return
+  const rows = changes.flatMap((c) => c.rows)
+  const row = rows.find((r) => r.seq === seq)
+  if (!row) return
+  const isGrant = changes.some(({ lots }) => lots.some(({ grantSeq }) => grantSeq === seq))
+  const past = isGrant ? pastAfter(NO_PAST, seq, rows) : null
+  context.charges = put(context.charges, seq, { row, refunded: 0, past })
 }
 
 /** The first answer again, from its row; another request under the same key is refused. */

@@ -8,6 +8,7 @@ import { type Books, contextOf, emptyBooks, post, readBack } from '../ledger/mod
 import { explain } from './explain.js'
 import { START_MS, type Write } from './fake-database.js'
 import { realKit } from './kit.js'
+import { TOLD } from './operations.js'
 import { createRandom, type Random } from './random.js'
 import { play } from './scenario.js'
 import { act, charge, grant, request } from './stage.js'
@@ -19,7 +20,7 @@ function onTheWay(before: Books, operations: readonly Operation[]): Books[] {
   const way: Books[] = []
   let books = before
   for (const operation of operations) {
-    const decision = decide(readBack(books), operation, contextOf(books), NOW_MS)
+    const decision = decide(readBack(books), operation, contextOf(books), NOW_MS, TOLD)
     if (!decision.isApplied || decision.state.version === (books.state?.version ?? 0)) continue
     books = post(books, decision.state, decision.changes)
     way.push(books)
@@ -33,7 +34,7 @@ function writeOf(before: Books, operations: readonly Operation[]): Write {
   const { batch } = planBatch(
     operations.map((operation) => ({ operation, lookUp: false })),
     () => ({ ...known, state: readBack(before) }),
-    { epoch: '1', nowMs: NOW_MS },
+    { epoch: '1', nowMs: NOW_MS, told: TOLD },
   )
   const [account] = batch?.accounts ?? []
   assert.ok(account, 'something is written')

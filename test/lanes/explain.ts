@@ -4,6 +4,7 @@ import type { Operation } from '../../src/ledger/model.js'
 import { decide } from '../../src/ledger/rules.js'
 import { type Books, contextOf, post, readBack } from '../ledger/model-books.js'
 import type { Write } from './fake-database.js'
+import { TOLD } from './operations.js'
 
 /** Kinds that may write without leaving a row under their key. */
 const SILENT: ReadonlySet<Operation['kind']> = new Set([
@@ -13,6 +14,8 @@ const SILENT: ReadonlySet<Operation['kind']> = new Set([
   'unfreeze',
   'membership',
   'sweep',
+  'allocation',
+  'claw_back',
 ])
 
 /** Silent ones that say nothing but their kind: any of them stands for any other. */
@@ -105,7 +108,7 @@ function goOn(search: Search, { keyed, silent, books }: Place): boolean {
 
 /** The books after one operation; null when it is refused, writes nothing or other rows. */
 function stepOf(write: Write, books: Books, operation: Operation): Books | null {
-  const decision = decide(readBack(books), operation, contextOf(books), write.nowMs)
+  const decision = decide(readBack(books), operation, contextOf(books), write.nowMs, TOLD)
   if (!decision.isApplied || decision.state.version === (books.state?.version ?? 0)) return null
   const after = post(books, decision.state, decision.changes)
   const isWritten = after.rows.every(

@@ -1,4 +1,5 @@
-import type { Changes, Lot, Row } from '../../src/ledger/model.js'
+import type { Changes } from '../../src/ledger/decision.js'
+import type { Lot, Row } from '../../src/ledger/model.js'
 import type {
   AppendReply,
   Batch,
@@ -6,7 +7,7 @@ import type {
   LoadRequest,
   RefusalReason,
 } from '../../src/ledger/port.js'
-import { type Books, emptyBooks, freeze, post, readBack } from '../ledger/model-books.js'
+import { type Books, contextOf, emptyBooks, freeze, post, readBack } from '../ledger/model-books.js'
 import type { Kit } from './kit.js'
 
 /** What the database can be told to leave out, to see whether anybody notices. */
@@ -173,12 +174,14 @@ export function createFakeDatabase(
   }
 }
 
-/** What the database itself would not take: unique keys and seqs, and values it can not store. */
-function faultOf({ rows }: Books, changes: Changes): string | undefined {
+/** What the database itself would not take: what is to be unique, and values it can not store. */
+function faultOf({ rows, events }: Books, changes: Changes): string | undefined {
   const keys = [...rows, ...changes.rows].flatMap((row) => row.key ?? [])
   if (new Set(keys).size < keys.length) return 'a key is there twice'
   const seqs = [...rows, ...changes.rows].map((row) => row.seq)
   if (new Set(seqs).size < seqs.length) return 'a seq is there twice'
+  const ids = [...events, ...changes.events].map((event) => event.id)
+  if (new Set(ids).size < ids.length) return 'an event is there twice'
   if (changes.rows.some((row) => row.metadata?.isPoison)) return 'a value can not be stored'
   return undefined
 }
@@ -193,10 +196,8 @@ function read(
     books(accountId).rows.filter((row) => row.key === key),
   )
   const charges = request.charges.flatMap(({ accountId, seq }) => {
-    const { rows, refunds } = books(accountId)
-    const own = refunds.filter((refund) => refund.chargeSeq === seq)
-    const refunded = own.reduce((sum, refund) => sum + refund.amount, 0)
-    return rows.filter((row) => row.seq === seq).map((row) => ({ row, refunded }))
+    const charge = contextOf(books(accountId)).charges.get(seq)
+    return charge ? [charge] : []
   })
   const holds = request.holds.flatMap(({ accountId, seq }) => {
     const hold = books(accountId).holds.get(seq)

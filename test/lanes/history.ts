@@ -3,7 +3,14 @@ import { isDeepStrictEqual } from 'node:util'
 import { type AppError, ERRORS } from '../../src/errors.js'
 import type { Operation, Outcome, Row } from '../../src/ledger/model.js'
 import { decide } from '../../src/ledger/rules.js'
-import { audit, type Books, contextOf, emptyBooks, readBack } from '../ledger/model-books.js'
+import {
+  audit,
+  auditDebt,
+  type Books,
+  contextOf,
+  emptyBooks,
+  readBack,
+} from '../ledger/model-books.js'
 import { explain } from './explain.js'
 import type { Write } from './fake-database.js'
 
@@ -177,10 +184,21 @@ function finish(
   }
   for (const accountId of new Set(calls.map(({ operation }) => operation.accountId))) {
     audit(books(accountId))
+    auditDebt(books(accountId))
+    checkEvents(books(accountId))
     checkOrder(
       calls.filter(({ operation }) => operation.accountId === accountId),
       lost,
     )
+  }
+}
+
+/** Each event tells of a row that is there; those asked for, of the first row of an operation. */
+function checkEvents({ rows, events }: Books): void {
+  for (const { id, type, data } of events) {
+    const row = rows.find(({ seq }) => seq === data.seq)
+    assert.equal(id, `${row?.seq}:${type}`, 'an event is named by its row')
+    if (type === 'test.done') assert.ok(row?.key, 'and what was asked for comes once, with the key')
   }
 }
 

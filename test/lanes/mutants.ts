@@ -106,8 +106,8 @@ export const MUTANTS: readonly Mutant[] = [
     point: 4,
     name: 'a batch is sent with the time of its latest row',
     file: 'plan.ts',
-    from: 'return { ...at, accounts, keys }',
-    to: 'return { ...at, nowMs: accounts[0]?.state.updatedAtMs ?? 0, accounts, keys }',
+    from: 'return { epoch, nowMs, accounts, keys }',
+    to: 'return { epoch, nowMs: accounts[0]?.state.updatedAtMs ?? 0, accounts, keys }',
   },
   {
     point: 4,

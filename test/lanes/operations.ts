@@ -1,7 +1,17 @@
-import type { JsonObject, Operation, OperationKind, Quote } from '../../src/ledger/model.js'
+import type { Told } from '../../src/ledger/announce-rules.js'
+import type {
+  JsonObject,
+  Operation,
+  OperationKind,
+  Quote,
+  Request,
+} from '../../src/ledger/model.js'
 import type { Random } from './random.js'
 
 type Usual = Exclude<OperationKind, 'transfer_in' | 'transfer_return'>
+
+/** Who plays these is told of low balances from here on. */
+export const TOLD: Told = { lowBalanceCredits: 40 }
 
 /** Kinds with how often they come. */
 const WEIGHTS = {
@@ -21,6 +31,8 @@ const WEIGHTS = {
   adjustment: 3,
   revoke: 1,
   transfer_out: 1,
+  allocation: 2,
+  claw_back: 5,
 } as const satisfies Record<Usual, number>
 
 export type OperationDeps = {
@@ -41,7 +53,8 @@ export function createOperations(deps: OperationDeps): () => Operation {
     const base = { accountId: random.pick(deps.accountIds), key: `key ${id}` }
     const request = isRepeat ? keyOf(random.pick(made)) : base
     const metadata = metadataOf(deps, id)
-    const rest = { digest: `body ${id}`, actor: 'tester', requestId: `r${id}`, metadata }
+    const announce = random.isLucky(0.3) ? { type: 'test.done', data: { id } } : null
+    const rest = { digest: `body ${id}`, actor: 'tester', requestId: `r${id}`, metadata, announce }
     const operation = bodyOf({ ...request, ...rest }, kindOf(random), deps)
     made.push(operation)
     return operation
@@ -65,7 +78,7 @@ function kindOf(random: Random): Usual {
   return 'charge'
 }
 
-type Asked = Pick<Operation, 'accountId' | 'key' | 'digest' | 'actor' | 'requestId' | 'metadata'>
+type Asked = Required<Request>
 
 function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
   const { random } = deps
@@ -100,6 +113,21 @@ function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
       return { ...request, kind, amount: random.pick([-7, -1, 4]), reason }
     case 'revoke':
       return { ...request, kind, grantSeq: seq, reason }
+    case 'allocation': {
+      const lot = { source: 'monthly', priority: 40, expiresAtMs: soonMs } as const
+      const parts = [20, 5].slice(random.between(0, 2)).map((amount) => ({ ...lot, amount }))
+      const membership = random.pick([
+        null,
+        { tier: `plan ${request.key}`, tierExpiresAtMs: soonMs },
+      ])
+      return { ...request, kind, parts, membership, detail: { planId: 'pro' } }
+    }
+    case 'claw_back': {
+      // the opening bonus, mostly: many claw-backs of one grant
+      const grantSeq = random.pick([1, 1, seq])
+      const target = random.pick([0, 1, 30, 50])
+      return { ...request, kind, grantSeq, target, reason, detail: { purchaseId: 'p' } }
+    }
     case 'transfer_out':
       return { ...request, kind, to: 'elsewhere', amount: price + 1 }
     default:

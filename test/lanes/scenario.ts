@@ -6,7 +6,7 @@ import { createFakeDatabase, type FakeDatabase, type Flaw } from './fake-databas
 import { createFakePort, NO_FAULTS } from './fake-port.js'
 import { type Call, codeOf, createHistory, type History, isUnknown } from './history.js'
 import type { Kit } from './kit.js'
-import { createOperations } from './operations.js'
+import { createOperations, TOLD } from './operations.js'
 import { createRandom, type Random } from './random.js'
 import { createVirtualTime, type VirtualTime } from './virtual-time.js'
 import { accountIds, brew, isFair, type Plan, planOf } from './weather.js'
@@ -96,6 +96,7 @@ function createProcess(world: World, name: string): Lanes {
       random: random.next,
     },
     limits: plan.limits,
+    told: TOLD,
     onFault() {},
     onBatch() {},
   })

@@ -58,7 +58,7 @@ export function contextOf(books: Books): Context {
 const TELLING: ReadonlySet<string> = new Set(['claw_back', 'reinstate', 'expire', 'revoke'])
 
 /** A row as refunds and claw-backs find it. */
-export function chargeOf(books: Books, row: Row, telling: readonly Row[]): ChargeContext {
+function chargeOf(books: Books, row: Row, telling: readonly Row[]): ChargeContext {
   const refunds = books.refunds.filter((r) => r.chargeSeq === row.seq)
   const refunded = refunds.reduce((sum, r) => sum + r.amount, 0)
   if (!books.lots.has(row.seq)) return { row, refunded, past: null }

@@ -200,7 +200,7 @@ t.test('random batches leave the same books as one operation at a time', async (
     let batch: { operation: Operation; expected: string }[] = []
     for (const [index, step] of sequence.entries()) {
       if (batch.length === 0) world.nowMs += step.waitMs
-      const operation = withinBatch(resolve(world, step, index), batched)
+      const operation = resolve(world, step, index)
       batch.push({ operation, expected: ending(playRules(world, operation)) })
       if (!step.isLast && index < sequence.length - 1) continue
       batched = playBatch(batched, batch, world.nowMs)
@@ -214,15 +214,6 @@ t.test('random batches leave the same books as one operation at a time', async (
 
 const hasRows = (decision: Decision): boolean =>
   decision.isApplied && decision.changes.rows.length > 0
-
-/** Whoever asks for a refund or claw-back has seen the row: it is not of the same batch. */
-function withinBatch(operation: Operation, before: ReadonlyMap<string, Books>): Operation {
-  const known = before.get(operation.accountId)?.rows.length ?? 0
-  const isUnseen =
-    (operation.kind === 'refund' && operation.chargeSeq > known) ||
-    (operation.kind === 'claw_back' && operation.grantSeq > known)
-  return isUnseen ? { ...sweepOf(operation.accountId), key: operation.key } : operation
-}
 
 /** Reads once, decides all, writes once. */
 function playBatch(
