@@ -51,5 +51,7 @@ const nothingBehind = (version: string): AppDeps => ({
   admin: {} as Admin,
   health: {} as Health,
   limits: {} as Limits,
+  events: {} as AppDeps['events'],
+  purchases: {} as AppDeps['purchases'],
   sessions: {} as AppDeps['sessions'],
 })

@@ -10,6 +10,8 @@ import type { Admin } from './admin/routes.js'
 import { buildApp } from './app.js'
 import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
+import { composeEvents } from './compose-events.js'
+import { composePurchases } from './compose-purchases.js'
 import { composeReconcile } from './compose-reconcile.js'
 import { composeRevocations, composeSessions } from './compose-sessions.js'
 import { type ComposedStores, composeStores, storeCollectors } from './compose-stores.js'
@@ -23,6 +25,7 @@ import type { Metrics } from './http/metrics.js'
 import { createOnce } from './http/once.js'
 import type { RateLimitDeps } from './http/rate-limits.js'
 import type { App } from './http/route.js'
+import type { HttpDeps } from './http/server.js'
 import { canonicalJson, digestOf } from './ledger/ids.js'
 import { createLimits } from './limits/service.js'
 import { distinct } from './stores/redis-health.js'
@@ -43,7 +46,7 @@ export type ComposedApp = {
 
 /** Everything above the core: the features' services, the routes over them, and their jobs. */
 export const composeApp = async (core: Core, options: AppOptions): Promise<ComposedApp> => {
-  const { config, log, now } = core
+  const { config, now } = core
   const { metrics, version } = options
   const audit = composeAudit(core)
   const stores = await composeStores({ ...core, revocations: composeRevocations(core) })
@@ -54,28 +57,24 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   const reconcile = composeReconcile(core, metrics)
   metrics.collect(storeCollectors(stores))
   composeAlerts(core, metrics)
+  const events = composeEvents(core, { metrics, audit })
+  const credits = composeCredits(core, audit, {
+    cache: stores.cache,
+    onClosed: sessions.sessions.revokeAll,
+    rolloverOf: async () => ({ rollover: false, rolloverMax: null }),
+  })
+  const purchases = composePurchases(core, {
+    payeeOf: sessions.payeeOf,
+    emailOf: async (accountId) => (await credits.accounts.get(accountId)).email,
+  })
   addJobs(core, records)
   const app = await buildApp({
-    http: {
-      logger: log,
-      authenticator,
-      audit,
-      metrics,
-      limits: composeLimits(core, stores, metrics),
-      trustProxy: config.http.trustProxy,
-      serializer: config.hasStrictReplies ? 'strict' : 'fast',
-      requestTimeoutMs: config.http.requestTimeoutMs,
-      creditSystem: config.features.creditSystem,
-      requestIdPrefix: core.instanceId.slice(0, 8),
-      version,
-    },
+    http: { ...composeHttp(core, stores, metrics), authenticator, audit, version },
     once: createOnce({ records, digest }),
-    credits: composeCredits(core, audit, {
-      cache: stores.cache,
-      onClosed: sessions.sessions.revokeAll,
-      rolloverOf: async () => ({ rollover: false, rolloverMax: null }),
-    }),
+    credits,
+    purchases,
     sessions,
+    events,
     admin: { ...composeAdmin(core, authenticator, audit), reconcile },
     health: composeHealth(core, stores, options),
     limits: createLimits({ store: stores.rateLimit, policies: config.limits.policies, now }),
@@ -88,6 +87,21 @@ const closeOf = (app: App, audit: AuditWriter, stores: ComposedStores) => async 
   await audit.close()
   await stores.close()
 }
+
+const composeHttp = (
+  core: Core,
+  stores: Stores,
+  metrics: Metrics,
+): Omit<HttpDeps, 'authenticator' | 'audit' | 'version'> => ({
+  logger: core.log,
+  metrics,
+  limits: composeLimits(core, stores, metrics),
+  trustProxy: core.config.http.trustProxy,
+  serializer: core.config.hasStrictReplies ? 'strict' : 'fast',
+  requestTimeoutMs: core.config.http.requestTimeoutMs,
+  creditSystem: core.config.features.creditSystem,
+  requestIdPrefix: core.instanceId.slice(0, 8),
+})
 
 const composeLimits = ({ config }: Core, stores: Stores, metrics: Metrics): RateLimitDeps => ({
   ...config.limits,

@@ -34,6 +34,7 @@ export const ERRORS = {
   purchase_state: [409, 'The state of the purchase does not allow this'],
   provider_refused: [409, 'The payment provider refuses this'],
   secret_not_replayed: [409, 'A reply with a secret is given once'],
+  events_pruned: [410, 'The events are no longer kept'],
   payload_too_large: [413, 'The body is too large'],
   unsupported_media_type: [415, 'The content type is not supported'],
   expectation_failed: [417, 'The expectation can not be met'],

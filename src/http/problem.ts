@@ -99,6 +99,10 @@ const EXAMPLES: Partial<Record<ErrorCode, { detail: string; fields?: Record<stri
     detail: 'The policy api allows 100 calls in 60 seconds',
     fields: { policy: 'api', limit: 100, windowSeconds: 60, retryAfterSeconds: 12 },
   },
+  events_pruned: {
+    detail: 'Events up to position 812 are no longer kept; those after 17 are asked for',
+    fields: { after: 17, prunedThrough: 812 },
+  },
   hold_not_active: { detail: 'The hold is released', fields: { holdStatus: 'released' } },
 }
 
