@@ -45,7 +45,7 @@ CREATE TABLE "credit_purchases" (
 	"claw_back_done_step" integer DEFAULT 0 NOT NULL,
 	"claw_back_target" bigint DEFAULT 0 NOT NULL,
 	"announced_refund" bigint DEFAULT 0 NOT NULL,
-	"freeze" text,
+	"freeze_state" text,
 	"problem" text,
 	"attempts" smallint DEFAULT 0 NOT NULL,
 	"next_attempt_at" timestamp (3) with time zone,
@@ -57,7 +57,7 @@ CREATE TABLE "credit_purchases" (
 	CONSTRAINT "credit_purchases_provider_known" CHECK ("credit_purchases"."provider" in ('stripe', 'creem', 'manual')),
 	CONSTRAINT "credit_purchases_status_known" CHECK ("credit_purchases"."status" in ('pending', 'processing', 'completed', 'failed', 'expired', 'refunded', 'disputed')),
 	CONSTRAINT "credit_purchases_checkout_state_known" CHECK ("credit_purchases"."checkout_state" in ('pending', 'processing', 'expired', 'failed', 'paid')),
-	CONSTRAINT "credit_purchases_freeze_known" CHECK ("credit_purchases"."freeze" in ('freezing', 'frozen', 'others')),
+	CONSTRAINT "credit_purchases_freeze_known" CHECK ("credit_purchases"."freeze_state" in ('freezing', 'frozen', 'others')),
 	CONSTRAINT "credit_purchases_credits_positive" CHECK ("credit_purchases"."credits" > 0),
 	CONSTRAINT "credit_purchases_amounts_not_negative" CHECK (least("credit_purchases"."amount", "credit_purchases"."paid_amount", "credit_purchases"."refunded_amount", "credit_purchases"."reversed_amount") >= 0),
 	CONSTRAINT "credit_purchases_granted_when_paid" CHECK ("credit_purchases"."grant_seq" is null or ("credit_purchases"."checkout_state" = 'paid' and "credit_purchases"."granted_to" is not null)),
@@ -94,7 +94,7 @@ CREATE UNIQUE INDEX "credit_purchases_checkout" ON "credit_purchases" USING btre
 CREATE UNIQUE INDEX "credit_purchases_payment" ON "credit_purchases" USING btree ("provider","payment_id") WHERE payment_id is not null;--> statement-breakpoint
 CREATE INDEX "credit_purchases_account" ON "credit_purchases" USING btree ("account_id","created_at","id");--> statement-breakpoint
 CREATE INDEX "credit_purchases_due" ON "credit_purchases" USING btree ("next_attempt_at") WHERE next_attempt_at is not null;--> statement-breakpoint
-CREATE INDEX "credit_purchases_freezing" ON "credit_purchases" USING btree ("granted_to") WHERE freeze is not null;--> statement-breakpoint
+CREATE INDEX "credit_purchases_freezing" ON "credit_purchases" USING btree ("granted_to") WHERE freeze_state is not null;--> statement-breakpoint
 CREATE INDEX "payment_reversals_payment" ON "payment_reversals" USING btree ("provider","payment_id");
 --> statement-breakpoint
 insert into credit_packages

@@ -86,7 +86,7 @@ export const creditPurchases = pgTable(
     clawBackTarget: whole('claw_back_target').notNull().default(0),
     /** The refunded amount that others were told of. */
     announcedRefund: whole('announced_refund').notNull().default(0),
-    freeze: text().$type<Freeze>(),
+    freeze: text('freeze_state').$type<Freeze>(),
     /** Why the credits could not be moved as they should be. */
     problem: text(),
     attempts: smallint().notNull().default(0),
@@ -108,7 +108,7 @@ export const creditPurchases = pgTable(
       .where(sql`payment_id is not null`),
     index('credit_purchases_account').on(t.accountId, t.createdAt, t.id),
     index('credit_purchases_due').on(t.nextAttemptAt).where(sql`next_attempt_at is not null`),
-    index('credit_purchases_freezing').on(t.grantedTo).where(sql`freeze is not null`),
+    index('credit_purchases_freezing').on(t.grantedTo).where(sql`freeze_state is not null`),
     check('credit_purchases_provider_known', sql`${t.provider} in ('stripe', 'creem', 'manual')`),
     check(
       'credit_purchases_status_known',
