@@ -1,6 +1,6 @@
 import type { Settings } from './settings.js'
 import { getKeyPrefix, type PrefixEnvironment } from './stores/prefix.js'
-import { findRedisTargets, type RedisTargets, RedisUrlError } from './stores/urls.js'
+import { findRedisTargets, type RedisTargets } from './stores/urls.js'
 
 export type RedisConfig = {
   readonly targets: RedisTargets
@@ -9,23 +9,12 @@ export type RedisConfig = {
   readonly budget: { readonly commandsPerMonth: number; readonly bytes: number }
 }
 
-/** What the environment says of Redis; adds to the problems what can not be used. */
-export const readRedisTargets = (env: PrefixEnvironment, problems: string[]): RedisTargets => {
-  try {
-    return findRedisTargets(env)
-  } catch (error) {
-    if (!(error instanceof RedisUrlError)) throw error
-    problems.push(error.message)
-    return { main: null, cache: null, session: null }
-  }
-}
-
-export const redisConfigOf = (
-  settings: Settings,
-  targets: RedisTargets,
-  env: PrefixEnvironment,
-): RedisConfig => ({
-  targets,
+/**
+ * What the environment says of Redis. A URL that can not be used is no reason not to start: its
+ * roles are served without it, and say so.
+ */
+export const redisConfigOf = (settings: Settings, env: PrefixEnvironment): RedisConfig => ({
+  targets: findRedisTargets(env),
   keyPrefix: getKeyPrefix(env),
   timeoutMs: settings.REDIS_TIMEOUT_MS,
   budget: {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { type FeatureConfig, featuresOf, secretsOfFeatures } from './config-features.js'
-import { type RedisConfig, readRedisTargets, redisConfigOf } from './config-redis.js'
+import { type RedisConfig, redisConfigOf } from './config-redis.js'
 import { describeDatabaseUrl, parseDatabaseUrl } from './db/url.js'
 import { SETTINGS, type SettingName, type Settings, type TrustProxy } from './settings.js'
 import { type LimitConfig, limitsOf } from './settings-limits.js'
@@ -92,16 +92,17 @@ export const loadConfig = (env: Environment): Config => {
     problems.push(...result.error.issues.map(({ message }) => `${name} ${message}${given}`))
     return [name, undefined]
   })
-  const targets = readRedisTargets(env, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   const settings = Object.fromEntries(values) as Settings
-  return fromSettings(settings, redisConfigOf(settings, targets, env))
+  return fromSettings(settings, redisConfigOf(settings, env))
 }
 
 /** What must never be printed, whatever it is part of. */
 export const secretsOf = (config: Config): readonly string[] => {
   const { apiKey } = config
-  const passwords = Object.values(config.redis.targets).flatMap((target) => target?.password ?? [])
+  const passwords = Object.values(config.redis.targets).flatMap((target) =>
+    target === null || 'problem' in target ? [] : (target.password ?? []),
+  )
   return [...(apiKey === null ? [] : [apiKey]), ...passwords, ...secretsOfFeatures(config)]
 }
 

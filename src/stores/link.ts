@@ -28,7 +28,7 @@ export type LinkFigures = {
 
 /** One Redis, as far as requests may rely on it. */
 export type Link = {
-  readonly target: RedisTarget
+  readonly target: Pick<RedisTarget, 'variable'>
   isUp(): boolean
   /** Why it is away; null while it is up. */
   trouble(): Error | null

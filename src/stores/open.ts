@@ -20,7 +20,8 @@ import { CREATE, READ, REVOKE, REVOKE_ALL } from './session/scripts.js'
 import { createSessionMirror, createSharedSessions } from './session/shared.js'
 import type { SessionStore } from './session/store.js'
 import type { Stores } from './stores.js'
-import type { RedisRole, RedisTargets } from './urls.js'
+import { createUnusableLink } from './unusable.js'
+import { isUsable, type RedisRole, type RedisTargets } from './urls.js'
 
 export type StoreClocks = {
   /** The time of day that sessions are kept by, in ms: the same for all processes. */
@@ -136,10 +137,13 @@ export const openLinks = (deps: OpenLinksDeps): OpenLinks => {
   const linkOf = (role: RedisRole): Link | null => {
     const target = targets[role]
     if (target === null) return null
-    const name = JSON.stringify({ ...target, variable: '' })
+    // nobody knows whether two that can not be used are the same
+    const name = isUsable(target) ? JSON.stringify({ ...target, variable: '' }) : target.variable
     let link = open.get(name)
     if (link === undefined) {
-      link = openLink({ target, keyPrefix, scripts, patience, monotonicMs })
+      link = isUsable(target)
+        ? openLink({ target, keyPrefix, scripts, patience, monotonicMs })
+        : createUnusableLink(target)
       tellChanges(link, log)
       open.set(name, link)
     }

@@ -1,7 +1,9 @@
 import { DeadlineError } from './deadline.js'
+import { RedisUrlError } from './urls.js'
 
 /** Why a Redis is of no use for now, in words for the operator: no address, no credential. */
 export const reasonOf = (error: Error): string => {
+  if (error instanceof RedisUrlError) return `its URL ${error.reason}`
   if (error instanceof DeadlineError) return 'it does not answer in time'
   const text = `${error.message} ${codeOf(error)}`
   const found = REASONS.find(([pattern]) => pattern.test(text))

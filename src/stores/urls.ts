@@ -16,7 +16,13 @@ export type RedisTarget = {
   readonly database: number
 }
 
-export type RedisTargets = Readonly<Record<RedisRole, RedisTarget | null>>
+/** What a variable says is no address: its roles are served without Redis. */
+export type UnusableTarget = { readonly variable: string; readonly problem: RedisUrlError }
+
+export type RedisTargets = Readonly<Record<RedisRole, RedisTarget | UnusableTarget | null>>
+
+export const isUsable = (target: RedisTarget | UnusableTarget): target is RedisTarget =>
+  !('problem' in target)
 
 /** Which variables name a role's Redis, and its token; the first that is set counts. */
 const VARIABLES: Readonly<Record<RedisRole, readonly (readonly [url: string, token: string])[]>> = {
@@ -31,7 +37,10 @@ const VARIABLES: Readonly<Record<RedisRole, readonly (readonly [url: string, tok
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where each role's Redis is; those without one of their own use the main one. Pure. */
+/**
+ * Where each role's Redis is; those without one of their own use the main one. A role whose own URL
+ * can not be used has none: that of another would not be what was asked for. Pure.
+ */
 export const findRedisTargets = (env: Environment): RedisTargets => {
   const main = targetOf('main', env)
   return {
@@ -41,10 +50,16 @@ export const findRedisTargets = (env: Environment): RedisTargets => {
   }
 }
 
-const targetOf = (role: RedisRole, env: Environment): RedisTarget | null => {
+const targetOf = (role: RedisRole, env: Environment): RedisTargets[RedisRole] => {
   for (const [variable, tokenVariable] of VARIABLES[role]) {
     const url = env[variable]?.trim()
-    if (url) return parseRedisUrl(url, { variable, tokenVariable, token: env[tokenVariable] })
+    if (!url) continue
+    try {
+      return parseRedisUrl(url, { variable, tokenVariable, token: env[tokenVariable] })
+    } catch (error) {
+      if (!(error instanceof RedisUrlError)) throw error
+      return { variable, problem: error }
+    }
   }
   return null
 }
@@ -70,6 +85,8 @@ export type RedisUrlSource = {
 
 const DEFAULT_PORT = 6379
 const MAX_HOSTS = 16
+/** Of a URL and of a token. */
+const MAX_LENGTH = 4_096
 const SHAPE =
   'must be redis://user:password@host:6379, the same with rediss, or https://host with its token'
 
@@ -78,6 +95,7 @@ export const parseRedisUrl = (text: string, source: RedisUrlSource): RedisTarget
   const fail = (reason: string): never => {
     throw new RedisUrlError(source.variable, reason)
   }
+  if (text.length > MAX_LENGTH) return fail(`must have at most ${MAX_LENGTH} characters`)
   const match = /^(rediss?|https):\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/i.exec(text)
   if (match === null) return fail(SHAPE)
   const [, scheme = '', authority = '', path = '', query = ''] = match
@@ -104,6 +122,7 @@ type Fail = (reason: string) => never
 const restTarget = (authority: string, source: RedisUrlSource, fail: Fail): RedisTarget => {
   const token = source.token?.trim()
   if (!token) return fail(`is an https address and needs ${source.tokenVariable}`)
+  if (token.length > MAX_LENGTH) return fail(`needs a shorter ${source.tokenVariable}`)
   const [first] = hostsOf(authority, fail)
   return {
     variable: source.variable,

@@ -52,6 +52,22 @@ for (const kind of ['Redis', 'Redis Cluster'] as const) {
   })
 }
 
+t.test('redis:check fails, and says why, where a URL can not be used', async (t) => {
+  const { url } = await startRedis(t)
+  const env = { REDIS_URL: url, REDIS_CACHE_URL: `https://${SECRET}.example` }
+  const { code, out, err } = await creditd(t, env, 'redis:check')
+  t.equal(code, 1)
+  t.match(out, /^ok +main +limit/m)
+  t.match(
+    out,
+    /^FAILED +cache +latency +its URL is .* needs REDIS_CACHE_TOKEN \(REDIS_CACHE_URL\)$/m,
+  )
+  t.notMatch(out + err, SECRET)
+  const health = await creditd(t, env, 'redis:health')
+  t.equal(health.code, 1)
+  t.match(health.out, /^cache +its URL .*\(REDIS_CACHE_URL\)$/m)
+})
+
 t.test('redis:check fails, and says why, where one role is away', async (t) => {
   const { url } = await startRedis(t)
   const { url: locked } = await startRedis(t, ['--requirepass', 'right'])

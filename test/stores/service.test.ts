@@ -24,6 +24,29 @@ t.test('without Redis the service says so once, and is well', async (t) => {
   t.notOk('redis' in (await call('GET', '/health/ready')).body.checks)
 })
 
+t.test('with a URL of no use it starts, serves from memory, and tells which one', async (t) => {
+  const { log, lines, about } = collectLog()
+  const environment = { REDIS_URL: `redis//:${SECRET}@h`, RATE_LIMIT_API: '2/1m' }
+  const { call, open } = await openApp(t, { log, environment })
+  t.equal(about('Redis is away (REDIS_URL): its URL must be redis://').length, 1)
+  const ready = await call('GET', '/health/ready', undefined, { key: null })
+  t.match(ready, { status: 200, body: { status: 'degraded', checks: { redis: {} } } })
+  const { body } = await call('GET', '/health/redis', undefined, { key: null })
+  t.match(body, { status: 'degraded', configured: true, connected: false })
+  for (const role of ['main', 'cache', 'session']) {
+    t.match(body.roles[role], { variable: 'REDIS_URL', reason: /^its URL must be / })
+  }
+  const { body: metrics } = await call('GET', '/metrics')
+  t.match(metrics, /^creditd_redis_up\{role="main"\} 0$/m)
+  await open('ada', 10)
+  t.equal((await call('POST', '/v1/accounts/ada/charges', { amount: 1 })).status, 201)
+  const key = (await call('POST', '/v1/sessions', { accountId: 'ada' })).body.token
+  const balance = () => call('GET', '/v1/accounts/ada/balance', undefined, { key })
+  t.same([(await balance()).status, (await balance()).status], [200, 200])
+  t.equal((await balance()).status, 429, 'and limits hold')
+  t.notMatch(lines.join('') + JSON.stringify([ready.body, body]) + metrics, SECRET)
+})
+
 t.test('with Redis, health tells what it knows, at both addresses', async (t) => {
   const { url } = await startRedis(t, ['--requirepass', SECRET])
   const environment = { REDIS_URL: url.replace('127.0.0.1', `:${SECRET}@127.0.0.1`) }

@@ -1,7 +1,11 @@
+import pino from 'pino'
 import t from 'tap'
 import { ConfigError, describeConfig, loadConfig } from '../../src/config.js'
+import { openStores } from '../../src/stores/open.js'
 import { getKeyPrefix } from '../../src/stores/prefix.js'
-import { findRedisTargets, type RedisTarget } from '../../src/stores/urls.js'
+import { createRedisReports } from '../../src/stores/redis-health.js'
+import { findRedisTargets, type RedisTarget, RedisUrlError } from '../../src/stores/urls.js'
+import { createRevocations } from './kit.js'
 
 const PREFIXES: readonly (readonly [Record<string, string>, string])[] = [
   [{}, 'dev:'],
@@ -107,16 +111,6 @@ for (const [name, env, main, rest = {}] of TARGETS) {
 const SECRET = 'geheim'
 
 const WRONG: readonly (readonly [Record<string, string>, RegExp])[] = [
-  [{ REDIS_URL: `postgres://u:${SECRET}@h` }, /^REDIS_URL must be redis:/],
-  [{ REDIS_URL: `${SECRET}.example:6379` }, /^REDIS_URL must be redis:/],
-  [{ REDIS_URL: `redis://u:${SECRET}@h:70000` }, /^REDIS_URL must have a port from 1 to 65535/],
-  [{ REDIS_URL: `redis://u:${SECRET}/x@h` }, /^REDIS_URL must have .* percent-encoded/],
-  [{ REDIS_URL: `redis://u:${SECRET}%zz@h` }, /^REDIS_URL must have "%"/],
-  [{ REDIS_URL: `redis://u:${SECRET}@h/x` }, /^REDIS_URL must have the number of a database/],
-  [{ REDIS_URL: `redis://u:${SECRET}@a,b/1` }, /^REDIS_URL must not choose a database/],
-  [{ REDIS_URL: `redis://u:${SECRET}@` }, /^REDIS_URL must be redis:/],
-  [{ REDIS_CACHE_URL: 'https://h' }, /^REDIS_CACHE_URL .* needs REDIS_CACHE_TOKEN/],
-  [{ KV_REST_API_URL: 'https://h', REDIS_TOKEN: SECRET }, /needs KV_REST_API_TOKEN/],
   [{ KEY_PREFIX: 'a b' }, /^KEY_PREFIX must be 1 to 32 of/],
   [{ KEY_PREFIX: '{a}' }, /^KEY_PREFIX must be 1 to 32 of/],
   [{ KEY_PREFIX: 'x'.repeat(33) }, /^KEY_PREFIX must be 1 to 32 of/],
@@ -126,16 +120,79 @@ const WRONG: readonly (readonly [Record<string, string>, RegExp])[] = [
 for (const [env, problem] of WRONG) {
   t.test(`${Object.keys(env)[0]} that can not be used: ${problem}`, async (t) => {
     try {
-      loadConfig(env)
+      loadConfig({ ...env, REDIS_URL: 'nonsense' })
       t.fail('it was taken')
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       t.equal(error.problems.length, 1, 'one line')
       t.match(error.problems[0], problem)
-      t.notMatch(error.message, SECRET)
     }
   })
 }
+
+/** What each is served without, and why. */
+const UNUSABLE: readonly (readonly [Record<string, string>, string, RegExp])[] = [
+  [{ REDIS_URL: `postgres://u:${SECRET}@h` }, 'REDIS_URL', /^its URL must be redis:/],
+  [{ REDIS_URL: `${SECRET}.example:6379` }, 'REDIS_URL', /^its URL must be redis:/],
+  [{ REDIS_URL: `redis://u:${SECRET}@h:70000` }, 'REDIS_URL', /must have a port from 1 to 65535/],
+  [{ REDIS_URL: `redis://u:${SECRET}/x@h` }, 'REDIS_URL', /must have .* percent-encoded/],
+  [{ REDIS_URL: `redis://u:${SECRET}%zz@h` }, 'REDIS_URL', /must have "%"/],
+  [{ REDIS_URL: `redis://u:${SECRET}@h/x` }, 'REDIS_URL', /must have the number of a database/],
+  [{ REDIS_URL: `redis://u:${SECRET}@a,b/1` }, 'REDIS_URL', /must not choose a database/],
+  [{ REDIS_URL: `redis://u:${SECRET}@` }, 'REDIS_URL', /must be redis:/],
+  [{ REDIS_URL: `redis://${SECRET}${'x'.repeat(4_096)}` }, 'REDIS_URL', /at most 4096 characters/],
+  [{ REDIS_CACHE_URL: 'https://h' }, 'REDIS_CACHE_URL', /needs REDIS_CACHE_TOKEN$/],
+  [{ REDIS_SESSION_URL: SECRET }, 'REDIS_SESSION_URL', /must be redis:/],
+  [
+    { KV_REST_API_URL: 'https://h', REDIS_TOKEN: SECRET },
+    'KV_REST_API_URL',
+    /needs KV_REST_API_TOKEN$/,
+  ],
+  [
+    { UPSTASH_REDIS_REST_URL: 'https://h', UPSTASH_REDIS_REST_TOKEN: SECRET.repeat(1_000) },
+    'UPSTASH_REDIS_REST_URL',
+    /needs a shorter UPSTASH_REDIS_REST_TOKEN$/,
+  ],
+]
+
+for (const [env, variable, reason] of UNUSABLE) {
+  t.test(`${variable}: ${reason} keeps nobody from starting`, async (t) => {
+    const { redis } = loadConfig(env)
+    const lines: { variable: string; msg: string }[] = []
+    const log = pino({}, { write: (text) => void lines.push(JSON.parse(text)) })
+    const stores = openStores({
+      ...{ ...redis, log, monotonicMs: () => performance.now(), nowMs: Date.now },
+      revocations: createRevocations(),
+    })
+    t.teardown(() => stores.close())
+    await stores.settle(50)
+    const told = lines.map(({ msg }) => msg)
+    t.equal(told.length, 1, 'one line')
+    t.match(told[0], `Redis is away (${variable}): its URL `)
+    const health = await createRedisReports({
+      ...{ ...redis, links: stores.links, monotonicMs: () => performance.now(), nowMs: Date.now },
+    }).checkHealth()
+    t.match(health, { status: 'degraded', configured: true, connected: false })
+    const [role] = Object.values(health.roles).filter(({ configured }) => configured)
+    t.match(role, { variable, connected: false, reason })
+    t.notMatch(JSON.stringify([lines, health]), SECRET)
+    const limit = { max: 1, windowMs: 60_000 }
+    t.match(await stores.rateLimit.take('a', limit, 1), { isAllowed: true })
+    t.match(await stores.rateLimit.take('a', limit, 1), { isAllowed: false }, 'and it holds')
+  })
+}
+
+t.test('a role with a URL of no use does not take that of another', async (t) => {
+  const { main, cache, session } = findRedisTargets({
+    REDIS_URL: 'redis://a',
+    REDIS_CACHE_URL: '?',
+  })
+  t.match([main, session], [at('a'), at('a')])
+  t.match(cache, { variable: 'REDIS_CACHE_URL', problem: RedisUrlError })
+  const all = findRedisTargets({ REDIS_URL: '?', REDIS_SESSION_URL: 'redis://b' })
+  t.match(all, { main: { problem: RedisUrlError }, cache: { variable: 'REDIS_URL' } })
+  t.match(all.session, at('b'))
+})
 
 t.test('the effective settings tell no password', async (t) => {
   const env = { REDIS_URL: `redis://u:${SECRET}@h`, REDIS_SESSION_TOKEN: SECRET }
