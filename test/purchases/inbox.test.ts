@@ -264,7 +264,7 @@ t.test('what was done long ago is forgotten, what is dead or waits is not', asyn
   await until(async () => (await scene.store.figures()).dead === 1)
   scene.answer(() => ({ kind: 'parked', reason: 'not yet' }))
   await scene.send(await paid(scene))
-  await until(async () => (await scene.store.figures()).waiting === 1)
+  await until(async () => (await scene.rows()).some((row) => row.last_error === 'not yet'))
   scene.clock.aheadMs = KEPT_MS - 60_000
   t.equal(await scene.store.prune(), 0)
   scene.clock.aheadMs = KEPT_MS + 60_000

@@ -63,12 +63,17 @@ const notConfigured = (name: ProviderName): AppError =>
   )
 
 function storable(event: ProviderEvent): ProviderEvent {
-  if (!WORD.test(event.id) || !WORD.test(event.type) || !Number.isFinite(event.createdAtMs)) {
+  if (!WORD.test(event.id) || !WORD.test(event.type) || !isInstant(event.createdAtMs)) {
     throw new AppError('invalid_request', 'The body is not an event: id, type or time is wrong')
   }
   const { objectId } = event
   return { ...event, objectId: objectId !== null && WORD.test(objectId) ? objectId : null }
 }
+
+/** Of a year that has four digits. */
+const LATEST_MS = Date.parse('9999-12-31T23:59:59.999Z')
+
+const isInstant = (ms: number): boolean => ms >= 0 && ms <= LATEST_MS
 
 /** Play money must not become credits, nor the reverse. */
 function foreignMode({ isLive }: ProviderEvent, source: WebhookSource): string | null {
