@@ -3,8 +3,10 @@ import type { CheckoutFact, ProviderName, ReversalFact, TakeFact } from './payme
 import { createBeginCheckout } from './purchases/checkout.js'
 import { createTakeFact } from './purchases/facts.js'
 import { createPackages } from './purchases/packages/service.js'
+import { createCreem } from './purchases/providers/creem.js'
 import { createManual } from './purchases/providers/manual.js'
 import type { PaymentProvider } from './purchases/providers/provider.js'
+import { createStripe } from './purchases/providers/stripe.js'
 import { createReversalStore } from './purchases/reversals.js'
 import type { PurchaseRoutesDeps } from './purchases/routes.js'
 import type { Providers } from './purchases/sellers.js'
@@ -50,13 +52,28 @@ export const composePurchases = (core: Core, beside: PurchasesBeside): ComposedP
 }
 
 /** A new provider is one line here. */
-const composeProviders = (_core: Core, manual: PaymentProvider): Providers => {
-  const configured: readonly (readonly [PaymentProvider, isSeller: boolean])[] = [[manual, true]]
+const composeProviders = ({ config, now, log }: Core, manual: PaymentProvider): Providers => {
+  const { stripe, creem } = config.payments
+  const configured: readonly Configured[] = [
+    [manual, true],
+    ...ifConfigured(stripe, () => createStripe({ ...stripe, now, log })),
+    ...ifConfigured(creem, () => createCreem({ ...creem, now })),
+  ]
   return {
     byName: new Map(configured.map(([provider]) => [provider.name, provider])),
     sellers: configured.flatMap(([{ name }, isSeller]): ProviderName[] => (isSeller ? [name] : [])),
   }
 }
+
+type Configured = readonly [PaymentProvider, isSeller: boolean]
+type Settings = Core['config']['payments']['stripe']
+
+/** With secrets alone its events are taken, and nothing is sold through it. */
+const ifConfigured = (
+  { apiKey, webhookSecrets }: Settings,
+  create: () => PaymentProvider,
+): readonly Configured[] =>
+  apiKey === null && webhookSecrets.length === 0 ? [] : [[create(), apiKey !== null]]
 
 type JobDeps = {
   readonly store: PurchaseStore
