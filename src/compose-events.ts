@@ -14,6 +14,7 @@ import { createEventRetention } from './events/retention.js'
 import type { EventServices } from './events/routes.js'
 import { createUndelivered, type Undelivered } from './events/undelivered.js'
 import type { AuditSink } from './http/audit.js'
+import { toFailure } from './http/failure.js'
 import type { Collector, Metrics } from './http/metrics.js'
 
 /** Of one endpoint in one instance: with all endpoints there can be, some 200 connections. */
@@ -46,14 +47,14 @@ const addJobs = (core: Core, audit: AuditSink): void => {
     cron: '* * * * * *',
     timeoutMs: 60_000,
     once: 'all',
-    run: async (signal) => `${await relay(signal)} events placed`,
+    run: patiently(async (signal) => `${await relay(signal)} events placed`),
   })
   jobs.add({
     name: 'events.deliver',
     cron: '* * * * * *',
     timeoutMs: 60_000,
     once: 'all',
-    run: async (signal) => `${await dispatch(signal)} events delivered`,
+    run: patiently(async (signal) => `${await dispatch(signal)} events delivered`),
   })
   jobs.add({
     name: 'events.expiring',
@@ -68,6 +69,21 @@ const addJobs = (core: Core, audit: AuditSink): void => {
     run: async (signal) => `${await prune(signal)} old events deleted`,
   })
 }
+
+type Run = (signal: AbortSignal) => Promise<string>
+
+/** While the database is away, which others tell of, no line is logged every second. */
+const patiently =
+  (run: Run): Run =>
+  async (signal) => {
+    try {
+      return await run(signal)
+    } catch (error) {
+      const { code, message } = toFailure(error)
+      if (code !== 'database_unavailable') throw error
+      return `put off: ${message}`
+    }
+  }
 
 const dispatchDeps = ({ db, now, config, log }: Core, audit: AuditSink) => {
   const { allowPrivate } = config.events
