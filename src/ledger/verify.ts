@@ -27,7 +27,7 @@ const SLICE_ACCOUNTS = 1000
 
 /**
  * Reads the books of one account, or of all, and names each disagreement: the balance against
- * the rows, the chain of rows, the lots, the holds, the refunds. Each account is read in one
+ * the rows, the chain of rows, the lots, the holds, the refunds, claw-backs and debt. Each account is read in one
  * snapshot, all of them in slices. Archived rows count, and so does what belongs to no account.
  * Changes nothing.
  */
@@ -83,6 +83,11 @@ const rowsOf = (within: Within) => `
          lag(t.balance_after, 1, 0::bigint) over w as balance_before,
          lag(t.seq, 1, 0::bigint) over w as seq_before,
          lag(t.created_at) over w as created_before,
+         lag(t.debt_after, 1, 0::bigint) over w as debt_before,
+         case when t.type in ('claw_back', 'reinstate')
+              then (t.detail ->> 'clawedBack')::bigint end as clawed_back,
+         case t.type when 'claw_back' then (t.detail ->> 'debt')::bigint
+                     when 'debt_payment' then t.amount else 0 end as debt_change,
          row_number() over (partition by t.account_id order by t.seq desc) = 1 as is_last,
          (select sum((p ->> 1)::bigint) from jsonb_array_elements(t.parts) p) as parts_sum
     from ledger_rows t
@@ -94,6 +99,12 @@ const SUMS = `
          count(*) filter (where r.balance_after <> r.balance_before + r.amount) as broken,
          count(*) filter (where r.seq <> r.seq_before + 1) as gaps,
          sum(r.amount) filter (where r.type = 'refund') as refunded,
+         sum(r.clawed_back) as clawed_back,
+         count(*) filter (where r.debt_after is distinct from r.debt_before + r.debt_change) as indebted,
+         count(*) filter (where case r.type
+           when 'claw_back' then (r.debt_change - r.amount between 0 and r.clawed_back) is not true
+           when 'reinstate' then (r.amount between 0 and -r.clawed_back) is not true
+           end) as overdone,
          count(*) filter (where r.created_at < r.created_before) as backwards,
          count(r.key) - count(distinct r.key) as repeated,
          count(*) filter (where r.amount <> 0 and r.parts_sum is distinct from r.amount) as unpaid,
@@ -137,16 +148,29 @@ const holdsOf = (within: Within) => `
    where ${within('h.account_id')}
    group by h.account_id`
 
+/** Refunds of charges and claw-backs of grants; which of them one is, its row tells. */
 const refundsOf = (within: Within) => `
   select f.account_id,
-         count(*) filter (where f.amount > coalesce(-c.amount, 0)) as exceeding,
-         sum(f.amount) as amount
+         count(*) filter (where not is_claw_back and f.amount > coalesce(c.spent, 0)) as exceeding,
+         sum(f.amount) filter (where not is_claw_back) as amount,
+         count(*) filter (where is_claw_back and f.amount not between 0 and coalesce(g.amount, -1))
+           as overtaken,
+         sum(f.told) as told
     from (
-      select account_id, charge_seq, sum(amount) as amount from refunds
-       where ${within('account_id')}
-       group by 1, 2) f
-    left join ledger_rows c on c.account_id = f.account_id and c.seq = f.charge_seq
-                    and ${within('c.account_id')}
+      select r.account_id, r.charge_seq, sum(r.amount) as amount,
+             coalesce(b.type in ('claw_back', 'reinstate'), false) as is_claw_back,
+             sum(r.amount) filter (
+               where (b.detail ->> 'grantSeq')::bigint = r.charge_seq) as told
+        from refunds r
+        left join ledger_rows b on b.account_id = r.account_id and b.seq = r.refund_seq
+                        and ${within('b.account_id')}
+       where ${within('r.account_id')}
+       group by 1, 2, 4) f
+    left join lateral (
+      select -c.amount as spent from ledger_rows c
+       where c.account_id = f.account_id and c.seq = f.charge_seq
+         and c.type in ('charge', 'capture')) c on true
+    left join grants g on g.account_id = f.account_id and g.grant_seq = f.charge_seq
    group by f.account_id`
 
 const check = (name: string, expected: string, actual: string): string =>
@@ -173,6 +197,10 @@ const CHECKS = [
   check('captures_match_rows', '0', 'coalesce(h.miscaptured, 0)'),
   check('refunds_within_charges', '0', 'coalesce(f.exceeding, 0)'),
   check('refunds_match_rows', 'coalesce(s.refunded, 0)', 'coalesce(f.amount, 0)'),
+  check('claw_backs_within_grants', '0', 'coalesce(f.overtaken, 0)'),
+  check('claw_backs_match_rows', 'coalesce(s.clawed_back, 0)', 'coalesce(f.told, 0)'),
+  check('claw_backs_take_no_more', '0', 'coalesce(s.overdone, 0)'),
+  check('debt_follows_rows', '0', 'coalesce(s.indebted, 0)'),
   check('nothing_below_zero', 'true', 'least(a.balance, a.held, a.debt, a.balance - a.held) >= 0'),
 ].join(',\n    ')
 

@@ -59,7 +59,7 @@ const BREACHES: Record<string, string> = {
   holds_amount_not_negative: 'update holds set amount = -1',
   holds_status_known: `update holds set status = 'lost', settled_seq = 3`,
   holds_settled_once: `update holds set status = 'captured'`,
-  refunds_amount_positive: `insert into refunds values ('a', 1, 2, 0)`,
+  refunds_amount_not_zero: `insert into refunds values ('a', 1, 2, 0)`,
   control_one_row: `insert into control values (2, gen_random_uuid(), true, null, now())`,
 }
 

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { digestOf } from '../../src/ledger/ids.js'
 import type { Operation } from '../../src/ledger/model.js'
+import type { OutboxEvent } from '../../src/ledger/outbox.js'
 import type { Batch, LoadReply, LoadRequest } from '../../src/ledger/port.js'
 import { createFakeDatabase, START_MS } from '../lanes/fake-database.js'
 import { realKit } from '../lanes/kit.js'
@@ -13,6 +14,11 @@ const seed = Number(process.env.TWIN_SEED ?? Date.now() % 2 ** 31)
 const STEPS = 250
 
 const NOTHING: LoadRequest = { accounts: [], keys: [], charges: [], holds: [], lots: [] }
+
+const EVENTS = `
+  select json_build_object('accountId', account_id, 'id', id, 'type', type, 'data', data,
+                           'createdAtMs', to_ms(created_at)) as event
+    from events`
 
 /** Everything there is of the accounts, rows 1 to `rows` and what they name. */
 function everything(accounts: readonly string[], rows: number, keys: LoadRequest['keys']) {
@@ -88,6 +94,12 @@ withGround('the database of the simulation and PostgreSQL are alike', async (t, 
   const all = everything(accounts, 500, keys)
   const [books, expected] = [await port.load(all), fake.load(all)]
   t.same(comparable(books), comparable(expected), 'the same books')
+  const { rows: told } = await ground.pool.query<{ event: OutboxEvent }>(EVENTS)
+  const events = accounts.flatMap((id) => fake.books(id).events)
+  const texts = (list: readonly OutboxEvent[]) => list.map((e) => JSON.stringify(sorted(e))).sort()
+  t.same(texts(told.map(({ event }) => event)), texts(events), 'and the same events')
+  t.ok(events.length > 50, `${events.length} events`)
   for (const { rows } of accounts.map(fake.books)) seen.push(...rows.map(({ type }) => type))
+  for (const type of ['claw_back', 'reinstate', 'allocation']) t.ok(seen.includes(type), type)
   t.comment(JSON.stringify(count(seen)))
 })

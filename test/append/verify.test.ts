@@ -1,3 +1,4 @@
+import type { Operation } from '../../src/ledger/model.js'
 import { verify } from '../../src/ledger/verify.js'
 import { append, archive, outside } from './guarantees.js'
 import { charge, decided, type Ground, grant, keyOf, open, requestOf, withGround } from './kit.js'
@@ -14,9 +15,25 @@ async function furnish(ground: Ground, id: string): Promise<void> {
   const capture = { ...requestOf(id), kind: 'capture', holdSeq: 5, quote: price(3) } as const
   const release = { ...requestOf(id), kind: 'release', holdSeq: 6 } as const
   await port.append(await decided(port, capture, release))
+  await clawBacks(ground, id)
+}
+
+/** Of grant 10, all spent, held or revoked by then: from the rest, debt, back, and lapsed. */
+async function clawBacks(ground: Ground, id: string): Promise<void> {
+  const place = { ...ground, prefix: '' }
+  const clawBack = (grantSeq: number, target: number): Operation => ({
+    ...requestOf(id),
+    ...{ kind: 'claw_back', grantSeq, target, reason: null, detail: { purchaseId: 'p' } },
+  })
+  await append(place, grant(id, 40), clawBack(10, 40), clawBack(10, 25), clawBack(10, 30))
+  await append(place, { ...grant(id, 500) })
+  await append(place, { ...requestOf(id), kind: 'revoke', grantSeq: 14, reason: null })
+  await append(place, clawBack(14, 400), clawBack(2, 50), clawBack(1, 100), clawBack(1, 90))
 }
 
 const ROW = 'update transactions set'
+const LAST = `seq = (select max(last.seq) from transactions last
+                      where last.account_id = transactions.account_id)`
 
 /** A damage, as no trigger would let it through, and the checks that name it, among others. */
 const DAMAGES: readonly [what: string, statement: string, ...checks: string[]][] = [
@@ -26,8 +43,8 @@ const DAMAGES: readonly [what: string, statement: string, ...checks: string[]][]
   ['a row is gone', 'delete from transactions where seq = 3', 'rows_without_gaps', 'rows_chain'],
   ['an amount is changed', `${ROW} amount = amount - 1 where seq = 3`, 'rows_chain'],
   ['a balance after is changed', `${ROW} balance_after = 7 where seq = 3`, 'rows_chain'],
-  ['the last held is changed', `${ROW} held_after = 1 where seq = 9`, 'last_row_has_held'],
-  ['the last debt is changed', `${ROW} debt_after = 1 where seq = 9`, 'last_row_has_debt'],
+  ['the last held is changed', `${ROW} held_after = 1 where ${LAST}`, 'last_row_has_held'],
+  ['the last debt is changed', `${ROW} debt_after = 1 where ${LAST}`, 'last_row_has_debt'],
   [
     'a row is older than the one before',
     `${ROW} created_at = '2001-01-01' where seq = 4`,
@@ -85,6 +102,49 @@ const DAMAGES: readonly [what: string, statement: string, ...checks: string[]][]
   ],
   ['a refund is of another charge', 'update refunds set charge_seq = 1', 'refunds_within_charges'],
   ['a refund is gone', 'delete from refunds', 'refunds_match_rows'],
+  ['a claw-back is gone', 'delete from refunds where charge_seq = 14', 'claw_backs_match_rows'],
+  [
+    'a claw-back is of another grant',
+    'update refunds set charge_seq = 14 where charge_seq = 2',
+    'claw_backs_match_rows',
+  ],
+  [
+    'more was clawed back than the grant was',
+    'update refunds set amount = 501 where charge_seq = 14',
+    'claw_backs_within_grants',
+    'claw_backs_match_rows',
+  ],
+  [
+    'more was reinstated than clawed back',
+    'update refunds set amount = -46 where amount = -15',
+    'claw_backs_within_grants',
+    'claw_backs_match_rows',
+  ],
+  [
+    'a claw-back is called a refund',
+    `${ROW} type = 'refund' where type = 'claw_back' and seq = 11`,
+    'refunds_within_charges',
+    'refunds_match_rows',
+    'claw_backs_match_rows',
+  ],
+  [
+    'a claw-back made a debt that nobody has',
+    `${ROW} debt_after = 0 where type = 'claw_back' and debt_after > 0`,
+    'debt_follows_rows',
+  ],
+  ['a debt came from nowhere', `${ROW} debt_after = 5 where seq = 4`, 'debt_follows_rows'],
+  [
+    'a claw-back took more than it says',
+    `${ROW} detail = detail || '{"clawedBack": 1}' where seq = 11`,
+    'claw_backs_take_no_more',
+    'claw_backs_match_rows',
+  ],
+  [
+    'a claw-back tells nothing any more',
+    `${ROW} detail = null where type = 'claw_back'`,
+    'claw_backs_take_no_more',
+    'debt_follows_rows',
+  ],
   [
     'a row is in both tables',
     'insert into transactions_archive select * from transactions where seq = 3',
