@@ -53,5 +53,7 @@ const nothingBehind = (version: string): AppDeps => ({
   limits: {} as Limits,
   events: {} as AppDeps['events'],
   purchases: {} as AppDeps['purchases'],
+  inbox: { close: async () => {} } as AppDeps['inbox'],
+  plans: {} as AppDeps['plans'],
   sessions: {} as AppDeps['sessions'],
 })

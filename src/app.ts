@@ -9,6 +9,10 @@ import type { App } from './http/route.js'
 import { createHttpServer, type HttpDeps } from './http/server.js'
 import { limitRoutes } from './limits/routes.js'
 import type { Limits } from './limits/service.js'
+import { type PlanRoutesDeps, planRoutes } from './plans/routes.js'
+import { type SubscriptionRoutesDeps, subscriptionRoutes } from './plans/subscription-routes.js'
+import { webhookRoutes } from './purchases/inbox/routes.js'
+import type { Inbox } from './purchases/inbox/service.js'
 import { type PurchaseRoutesDeps, purchaseRoutes } from './purchases/routes.js'
 import { type SessionRoutesDeps, sessionRoutes } from './sessions/routes.js'
 
@@ -21,16 +25,21 @@ export type AppDeps = {
   readonly limits: Limits
   readonly events: EventServices
   readonly purchases: Omit<PurchaseRoutesDeps, 'once'>
+  readonly inbox: Inbox
+  readonly plans: Omit<PlanRoutesDeps & SubscriptionRoutesDeps, 'once'>
   readonly sessions: Omit<SessionRoutesDeps, 'once'>
 }
 
 /** The whole HTTP side over services that are there already; opens nothing and listens nowhere. */
 export async function buildApp({ http, once, ...features }: AppDeps): Promise<App> {
-  const { credits, admin, events, health, limits, purchases, sessions } = features
+  const { admin, credits, events, health, inbox, limits, plans, purchases, sessions } = features
   const app = await createHttpServer(http)
   await app.register(creditRoutes, { credits, once })
   await app.register(sessionRoutes, { ...sessions, once })
   await app.register(purchaseRoutes, { ...purchases, once })
+  await app.register(webhookRoutes, { inbox })
+  await app.register(planRoutes, { ...plans, once })
+  await app.register(subscriptionRoutes, { ...plans, once })
   await app.register(limitRoutes, { limits })
   await app.register(eventRoutes, { events, once })
   await app.register(adminRoutes, { admin, once })

@@ -11,10 +11,12 @@ import { buildApp } from './app.js'
 import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
 import { composeEvents } from './compose-events.js'
+import { composePlans } from './compose-plans.js'
 import { composePurchases } from './compose-purchases.js'
 import { composeReconcile } from './compose-reconcile.js'
 import { composeRevocations, composeSessions } from './compose-sessions.js'
 import { type ComposedStores, composeStores, storeCollectors } from './compose-stores.js'
+import { composeWebhooks } from './compose-webhooks.js'
 import { type Credits, type CreditsDeps, createCredits } from './credits/credits.js'
 import { createCatalogue } from './credits/prices/catalogue.js'
 import { createPriceStore } from './credits/prices/store.js'
@@ -58,21 +60,26 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   metrics.collect(storeCollectors(stores))
   composeAlerts(core, metrics)
   const events = composeEvents(core, { metrics, audit })
+  const plans = composePlans(core, { payeeOf: sessions.payeeOf })
   const credits = composeCredits(core, audit, {
     cache: stores.cache,
     onClosed: sessions.sessions.revokeAll,
-    rolloverOf: async () => ({ rollover: false, rolloverMax: null }),
+    rolloverOf: plans.rolloverOf,
   })
   const purchases = composePurchases(core, {
     payeeOf: sessions.payeeOf,
     emailOf: async (accountId) => (await credits.accounts.get(accountId)).email,
   })
+  const takers = { purchases: purchases.takeFact, plans: plans.takeFact }
+  const inbox = composeWebhooks(core, { metrics, takers, ...purchases })
   addJobs(core, records)
   const app = await buildApp({
     http: { ...composeHttp(core, stores, metrics), authenticator, audit, version },
     once: createOnce({ records, digest }),
     credits,
     purchases,
+    inbox,
+    plans,
     sessions,
     events,
     admin: { ...composeAdmin(core, authenticator, audit), reconcile },
@@ -81,6 +88,9 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   })
   return { app, close: closeOf(app, audit, stores) }
 }
+
+const parkForPlans = async () =>
+  ({ kind: 'parked', reason: 'there are no plans here yet' }) as const
 
 const closeOf = (app: App, audit: AuditWriter, stores: ComposedStores) => async () => {
   await app.close()

@@ -22,7 +22,7 @@ export type FactTakers = {
 
 export type ComposeWebhooksDeps = {
   readonly metrics: Metrics
-  readonly providers: ReadonlyMap<ProviderName, PaymentProvider>
+  readonly providers: { readonly byName: ReadonlyMap<ProviderName, PaymentProvider> }
   readonly takers: FactTakers
 }
 
@@ -30,21 +30,22 @@ export type ComposeWebhooksDeps = {
 export const composeWebhooks = (core: Core, deps: ComposeWebhooksDeps): Inbox => {
   const { db, now, newId, log } = core
   const store = createInboxStore({ orm: db.orm, now, newId })
-  const sources = sourcesOf(core, deps.providers)
+  const sources = sourcesOf(core, deps.providers.byName)
   const inbox = createInbox({ store, sources, takeFact: takeEither(deps.takers), now, log })
   addJobs(core, inbox, store)
   deps.metrics.collect(collectorsOf(store))
   return inbox
 }
 
-const takeEither =
+/** Sends each fact to who acts on it. */
+export const takeEither =
   ({ purchases, plans }: FactTakers): TakeFact =>
   (fact) =>
     fact.kind === 'checkout' || fact.kind === 'reversal' ? purchases(fact) : plans(fact)
 
 const sourcesOf = (
   { config: { payments } }: Core,
-  providers: ComposeWebhooksDeps['providers'],
+  providers: ComposeWebhooksDeps['providers']['byName'],
 ): ReadonlyMap<ProviderName, WebhookSource> => {
   const { stripe, creem } = payments
   const modes = [

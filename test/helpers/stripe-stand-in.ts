@@ -213,44 +213,35 @@ const newSession = (objects: StripeObjects, form: Form): Reply => {
   if (form.customer_email?.endsWith('@refused.example')) {
     return refusal(400, `Invalid email address: ${form.customer_email}`)
   }
-  const line = 'line_items[0]'
-  const unit = Number(form[`${line}[price_data][unit_amount]`] ?? 500)
-  const quantity = Number(form[`${line}[quantity]`] ?? 1)
-  const currency = form[`${line}[price_data][currency]`] ?? 'usd'
+  const line = lineIn(form)
+  const total = line.unit * line.quantity
   const id = newStripeId('cs_test')
   const session: Thing = {
-    id,
-    object: 'checkout.session',
-    created: nowSeconds(),
-    expires_at: nowSeconds() + 86_400,
-    mode: form.mode,
-    status: 'open',
-    payment_status: 'unpaid',
-    payment_intent: null,
-    subscription: null,
-    amount_subtotal: unit * quantity,
-    amount_total: unit * quantity,
-    currency,
+    ...{ id, object: 'checkout.session', livemode: false, mode: form.mode },
+    ...{ created: nowSeconds(), expires_at: nowSeconds() + 86_400 },
+    ...{ status: 'open', payment_status: 'unpaid', payment_intent: null, subscription: null },
+    ...{ amount_subtotal: total, amount_total: total, currency: line.currency },
     client_reference_id: form.client_reference_id ?? null,
     customer_email: form.customer_email ?? null,
-    livemode: false,
     metadata: metadataIn(form),
     paymentMetadata: metadataIn(form, 'payment_intent_data'),
     url: `https://checkout.stripe.com/c/pay/${id}`,
-    line_items: {
-      object: 'list',
-      has_more: false,
-      data: [
-        {
-          id: newStripeId('li'),
-          quantity,
-          price: { id: form[`${line}[price]`] ?? newStripeId('price'), product: 'prod_1' },
-        },
-      ],
-    },
+    line_items: { object: 'list', has_more: false, data: [line] },
   }
   objects.sessions.set(id, session)
   return { status: 200, body: shown(objects, session, []) }
+}
+
+/** What a price of Stripe's own costs, 5.00 USD, or what the call says. */
+const lineIn = (form: Form) => {
+  const at = (name: string) => form[`line_items[0]${name}`]
+  return {
+    id: newStripeId('li'),
+    unit: Number(at('[price_data][unit_amount]') ?? 500),
+    quantity: Number(at('[quantity]') ?? 1),
+    currency: at('[price_data][currency]') ?? 'usd',
+    price: { id: at('[price]') ?? newStripeId('price'), product: 'prod_1' },
+  }
 }
 
 const newRefund = (objects: StripeObjects, form: Form): Reply => {

@@ -70,11 +70,12 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-alerts': ['alerts', 'compose', 'http'],
   'compose-sessions': ['compose', 'sessions', 'stores'],
   'compose-purchases': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'purchases'],
+  'compose-webhooks': ['compose', 'http', 'payment-facts', 'purchases'],
   'compose-plans': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'plans'],
   'compose-events': ['compose', 'config', 'events', 'http'],
   'compose-app': [
     'compose',
-    ...['compose-purchases', 'compose-plans', 'compose-events'],
+    ...['compose-purchases', 'compose-webhooks', 'compose-plans', 'compose-events'],
     'compose-sessions',
     'compose-alerts',
     'compose-reconcile',
