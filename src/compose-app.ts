@@ -12,6 +12,7 @@ import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
 import { composeEvents } from './compose-events.js'
 import { composePlans } from './compose-plans.js'
+import { composeProviderReconcile } from './compose-provider-reconcile.js'
 import { composePurchases } from './compose-purchases.js'
 import { composeReconcile } from './compose-reconcile.js'
 import { composeRevocations, composeSessions } from './compose-sessions.js'
@@ -72,6 +73,7 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   })
   const takers = { purchases: purchases.takeFact, plans: plans.takeFact }
   const inbox = composeWebhooks(core, { metrics, takers, ...purchases })
+  composeProviderReconcile(core, { takers, providers: purchases.providers })
   addJobs(core, records)
   const app = await buildApp({
     http: { ...composeHttp(core, stores, metrics), authenticator, audit, version },

@@ -15,6 +15,8 @@ export type RunHistory = {
    * LIKE; null when there is none.
    */
   lastOutcome(name: string, pattern: string): Promise<string | null>
+  /** When that run began, in ms since the epoch. */
+  lastStart(name: string, pattern: string): Promise<number | null>
 }
 
 /** What came of the runs of all instances, as the database has it. */
@@ -26,13 +28,18 @@ export const createRunHistory = (orm: NodePgDatabase): RunHistory => ({
       .values({ name, slot: startedAt, startedAt, finishedAt: new Date(finishedAtMs), outcome })
       .onConflictDoNothing()
   },
-  async lastOutcome(name, pattern) {
-    const [row] = await orm
-      .select({ outcome: jobRuns.outcome })
-      .from(jobRuns)
-      .where(and(eq(jobRuns.name, name), like(jobRuns.outcome, pattern)))
-      .orderBy(desc(jobRuns.slot))
-      .limit(1)
-    return row?.outcome ?? null
-  },
+  lastOutcome: async (name, pattern) => (await lastRun(orm, name, pattern))?.outcome ?? null,
+  lastStart: async (name, pattern) =>
+    (await lastRun(orm, name, pattern))?.startedAt.getTime() ?? null,
 })
+
+const lastRun = async (orm: NodePgDatabase, name: string, pattern: string) => {
+  const { outcome, startedAt, slot } = jobRuns
+  const [row] = await orm
+    .select({ outcome, startedAt })
+    .from(jobRuns)
+    .where(and(eq(jobRuns.name, name), like(outcome, pattern)))
+    .orderBy(desc(slot))
+    .limit(1)
+  return row ?? null
+}

@@ -71,11 +71,15 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-sessions': ['compose', 'sessions', 'stores'],
   'compose-purchases': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'purchases'],
   'compose-webhooks': ['compose', 'http', 'payment-facts', 'purchases'],
+  'compose-provider-reconcile': [
+    ...['compose', 'compose-purchases', 'compose-webhooks', 'jobs', 'payment-facts', 'purchases'],
+  ],
   'compose-plans': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'plans'],
   'compose-events': ['compose', 'config', 'events', 'http'],
   'compose-app': [
     'compose',
     ...['compose-purchases', 'compose-webhooks', 'compose-plans', 'compose-events'],
+    'compose-provider-reconcile',
     'compose-sessions',
     'compose-alerts',
     'compose-reconcile',
