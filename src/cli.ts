@@ -7,6 +7,7 @@ import { alertsCommand } from './cli/alerts.js'
 import { command, json, show, yes } from './cli/command.js'
 import { keysCommand } from './cli/keys.js'
 import { redisCheckCommand, redisHealthCommand, redisKeysCommand } from './cli/redis.js'
+import { webhooksCommand } from './cli/webhooks.js'
 import { withDatabase, withLedger } from './compose-command.js'
 import { describeConfig } from './config.js'
 import { migrateDown, migrateUp, migrationStatus } from './db/migrate.js'
@@ -164,6 +165,7 @@ const main = defineCommand({
     'alerts:check': alertsCommand,
     'grant-existing': grantExistingCommand,
     keys: keysCommand,
+    webhooks: webhooksCommand,
     'redis:check': redisCheckCommand,
     'redis:health': redisHealthCommand,
     'redis:keys': redisKeysCommand,

@@ -1,17 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import { type Database, openDatabase } from '../../src/db/open.js'
-import { createAuthenticator } from '../../src/http/auth.js'
-import { createMetrics } from '../../src/http/metrics.js'
 import type { App } from '../../src/http/route.js'
-import { createHttpServer } from '../../src/http/server.js'
 import type { FactOutcome, PaymentFact } from '../../src/payment-facts.js'
 import { webhookRoutes } from '../../src/purchases/inbox/routes.js'
 import { createInbox, type Inbox } from '../../src/purchases/inbox/service.js'
 import { createInboxStore, type InboxStore } from '../../src/purchases/inbox/store.js'
 import { createStripe } from '../../src/purchases/providers/stripe.js'
 import { freshDatabase, quietLog, type TestContext } from '../helpers/database.js'
-import { limitsInMemory } from '../helpers/limits.js'
+import { openDoor } from '../helpers/limits.js'
 import { type StripeStandIn, startStripe } from '../helpers/stripe-stand-in.js'
 import {
   createWorld,
@@ -97,7 +94,8 @@ export const openInbox = async (t: TestContext, setup: InboxSetup = {}): Promise
       return outcome()
     },
   })
-  const app = await openServer(inbox)
+  const { app } = await openDoor(t)
+  await app.register(webhookRoutes, { inbox })
   t.teardown(async () => {
     await app.close()
     await db.close()
@@ -112,30 +110,6 @@ export const openInbox = async (t: TestContext, setup: InboxSetup = {}): Promise
     rows: async () =>
       (await db.pool.query<InboxRow>('select * from webhook_inbox order by received_at, id')).rows,
   }
-}
-
-const openServer = async (inbox: Inbox): Promise<App> => {
-  const app = await createHttpServer({
-    logger: pino({ level: process.env.TEST_LOG ?? 'silent' }),
-    authenticator: createAuthenticator({
-      findKey: async () => null,
-      touchSession: async () => null,
-      configuredKey: null,
-      now: Date.now,
-    }),
-    audit: { record: () => {} },
-    metrics: createMetrics({ now: Date.now }),
-    limits: limitsInMemory(),
-    trustProxy: false,
-    serializer: 'strict',
-    requestTimeoutMs: 10_000,
-    requestIdPrefix: 't',
-    creditSystem: { version: 'v1', rollbackMode: false },
-    version: '0',
-  })
-  await app.register(webhookRoutes, { inbox })
-  await app.ready()
-  return app
 }
 
 /** As Stripe calls us. */
