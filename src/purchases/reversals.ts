@@ -1,6 +1,6 @@
 import { and, eq, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
-import type pg from 'pg'
+import type { Database } from '../db/open.js'
 import { inTransaction, type Transaction } from '../db/transaction.js'
 import type { ProviderName, Reversal, ReversalFact } from '../payment-facts.js'
 import { isNewer, type KnownReversal } from './state.js'
@@ -32,7 +32,7 @@ export type ReversalStore = {
 }
 
 export type ReversalStoreDeps = {
-  readonly db: { readonly pool: pg.Pool; readonly readOrm: NodePgDatabase }
+  readonly db: Pick<Database, 'pool' | 'readOrm'>
   /** Ms since the epoch. */
   readonly now: () => number
 }

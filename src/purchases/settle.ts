@@ -1,11 +1,10 @@
 import { AppError, hasCode } from '../errors.js'
-import { SYSTEM_ACTOR } from '../ledger/draft.js'
-import { digestOf, keyDigest, newKey } from '../ledger/ids.js'
 import type { Ledger } from '../ledger/ledger.js'
-import type { Request } from '../ledger/model.js'
 import type { OutboxEvent } from '../ledger/outbox.js'
 import { DEFAULT_PRIORITY } from '../ledger/rules.js'
 import { completedEvent, refundedEvent, standingEvents } from './events.js'
+import { changeFreeze } from './freezing.js'
+import { factOf } from './ledger-request.js'
 import type { ReversalStore } from './reversals.js'
 import { nextStep, type Standing, type Step, type StepRules, standingOf } from './state.js'
 import type { Purchase, PurchaseChange, PurchaseStore } from './store.js'
@@ -140,34 +139,6 @@ async function clawBack(
   await store.update(purchase, done)
 }
 
-/**
- * Freezing leaves no row and so has no key. The intention is noted before, so that what we froze
- * is told apart from what others did.
- */
-async function changeFreeze(
-  { ledger, store }: SettleDeps,
-  purchase: Purchase,
-  step: 'begin_freeze' | 'freeze' | 'unfreeze',
-): Promise<void> {
-  const accountId = purchase.grantedTo ?? purchase.accountId
-  if (step === 'begin_freeze') {
-    const state = await ledger.read(accountId)
-    const isOurs = state?.status === 'active' || (await store.isFrozenForAnother(purchase))
-    await store.update(purchase, { freeze: isOurs ? 'freezing' : 'others' })
-    return
-  }
-  const isLast = purchase.freeze === 'frozen' && !(await store.isFrozenForAnother(purchase))
-  if (step === 'freeze' || isLast) {
-    await ledger
-      .submit({ ...requestOf(accountId, newKey(), step), kind: step })
-      .catch((error: unknown) => {
-        // nothing can be spent there any more
-        if (!hasCode(error, 'account_closed')) throw error
-      })
-  }
-  await store.update(purchase, { freeze: step === 'freeze' ? 'frozen' : null })
-}
-
 /** All is as it should be: what the purchase shows is brought up to date. */
 async function rest({ store, now }: SettleDeps, { purchase, standing }: Seen) {
   const { status, refundedAmount, reversedAmount } = standing
@@ -225,15 +196,3 @@ async function updateOr(
   const updated = await store.update(purchase, change, events)
   return updated === 'taken' ? null : updated
 }
-
-const factOf = (accountId: string, fact: string): Request =>
-  requestOf(accountId, keyDigest('fact', fact), fact)
-
-const requestOf = (accountId: string, key: string, what: string): Request => ({
-  accountId,
-  key,
-  digest: digestOf(what),
-  actor: SYSTEM_ACTOR,
-  requestId: null,
-  metadata: null,
-})

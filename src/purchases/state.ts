@@ -133,7 +133,10 @@ export type Standing = {
   readonly isDisputed: boolean
 }
 
-export function standingOf(purchase: PurchaseState, reversals: readonly KnownReversal[]): Standing {
+export function standingOf(
+  purchase: PurchaseState,
+  reversals: readonly KnownReversal[],
+): Standing {
   const paidAmount = basisOf(purchase, reversals)
   const sumOf = (states: readonly Reversal['state'][]) =>
     reversals
@@ -205,8 +208,7 @@ export function nextStep(purchase: PurchaseState, standing: Standing, rules: Ste
   const { grantedTo, grantSeq, freeze } = purchase
   if (grantSeq === null) {
     if (grantedTo !== null) return { kind: 'grant', to: grantedTo }
-    // all of it went back before anybody began to grant: there is nothing to grant and take
-    if (standing.target < purchase.credits) return { kind: 'begin_grant' }
+    if (!isReversed(standing)) return { kind: 'begin_grant' }
   } else if (grantedTo !== null) {
     const step = clawBackStep(purchase, standing, { from: grantedTo, grantSeq })
     if (step !== null) return step
@@ -217,6 +219,10 @@ export function nextStep(purchase: PurchaseState, standing: Standing, rules: Ste
   if (!shallFreeze && freeze !== null) return { kind: 'unfreeze' }
   return { kind: 'rest' }
 }
+
+/** All of it went back before anybody began to grant: there is nothing to grant and take. */
+const isReversed = ({ reversedAmount, paidAmount }: Standing): boolean =>
+  reversedAmount > 0 && reversedAmount === paidAmount
 
 function clawBackStep(
   { clawBackStep: step, clawBackDoneStep, clawBackTarget }: PurchaseState,

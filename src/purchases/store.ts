@@ -1,7 +1,6 @@
 import { and, asc, desc, eq, inArray, isNotNull, lt, lte, ne, or, sql } from 'drizzle-orm'
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
-import type pg from 'pg'
 import { sqlStateOf } from '../db/errors.js'
+import type { Database } from '../db/open.js'
 import { inTransaction } from '../db/transaction.js'
 import { enqueueEvents, type OutboxEvent } from '../ledger/outbox.js'
 import type { ProviderName } from '../payment-facts.js'
@@ -44,12 +43,7 @@ export type PurchaseStore = {
 }
 
 export type PurchaseStoreDeps = {
-  readonly db: {
-    readonly pool: pg.Pool
-    readonly orm: NodePgDatabase
-    /** For what only reads. */
-    readonly readOrm: NodePgDatabase
-  }
+  readonly db: Pick<Database, 'pool' | 'orm' | 'readOrm'>
   /** Ms since the epoch. */
   readonly now: () => number
 }

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import {
   bigint,
   boolean,
@@ -18,6 +18,20 @@ import type { CheckoutState, Freeze, PurchaseStatus } from './state.js'
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 })
 const whole = (name: string) => bigint(name, { mode: 'number' })
+
+type Column = Parameters<typeof sql>[1]
+/** Words of a check are written out: a migration takes no parameters. */
+const oneOf = (column: Column, words: SQL) => sql`${column} in (${words})`
+
+const PROVIDERS = sql`'stripe', 'creem', 'manual'`
+const CHECKOUTS = sql`'pending', 'processing', 'expired', 'failed', 'paid'`
+const FREEZES = sql`'freezing', 'frozen', 'others'`
+const STATUSES = sql.raw(
+  "'pending', 'processing', 'completed', 'failed', 'expired', 'refunded', 'disputed'",
+)
+const REVERSAL_STATES = sql.raw(
+  "'pending', 'succeeded', 'failed', 'inquiry', 'open', 'withdrawn', 'won', 'lost', 'closed'",
+)
 
 /** What is sold. `price` is in the currency's minor units. */
 export const creditPackages = pgTable(
@@ -109,16 +123,10 @@ export const creditPurchases = pgTable(
     index('credit_purchases_account').on(t.accountId, t.createdAt, t.id),
     index('credit_purchases_due').on(t.nextAttemptAt).where(sql`next_attempt_at is not null`),
     index('credit_purchases_freezing').on(t.grantedTo).where(sql`freeze_state is not null`),
-    check('credit_purchases_provider_known', sql`${t.provider} in ('stripe', 'creem', 'manual')`),
-    check(
-      'credit_purchases_status_known',
-      sql`${t.status} in ('pending', 'processing', 'completed', 'failed', 'expired', 'refunded', 'disputed')`,
-    ),
-    check(
-      'credit_purchases_checkout_state_known',
-      sql`${t.checkoutState} in ('pending', 'processing', 'expired', 'failed', 'paid')`,
-    ),
-    check('credit_purchases_freeze_known', sql`${t.freeze} in ('freezing', 'frozen', 'others')`),
+    check('credit_purchases_provider_known', oneOf(t.provider, PROVIDERS)),
+    check('credit_purchases_status_known', oneOf(t.status, STATUSES)),
+    check('credit_purchases_checkout_state_known', oneOf(t.checkoutState, CHECKOUTS)),
+    check('credit_purchases_freeze_known', oneOf(t.freeze, FREEZES)),
     check('credit_purchases_credits_positive', sql`${t.credits} > 0`),
     check(
       'credit_purchases_amounts_not_negative',
@@ -165,10 +173,7 @@ export const paymentReversals = pgTable(
     primaryKey({ columns: [t.provider, t.id] }),
     index('payment_reversals_payment').on(t.provider, t.paymentId),
     check('payment_reversals_type_known', sql`${t.type} in ('refund', 'dispute')`),
-    check(
-      'payment_reversals_state_known',
-      sql`${t.state} in ('pending', 'succeeded', 'failed', 'inquiry', 'open', 'withdrawn', 'won', 'lost', 'closed')`,
-    ),
+    check('payment_reversals_state_known', oneOf(t.state, REVERSAL_STATES)),
     check('payment_reversals_amounts_not_negative', sql`least(${t.amount}, ${t.paidAmount}) >= 0`),
   ],
 )

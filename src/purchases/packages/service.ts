@@ -1,6 +1,5 @@
 import { and, asc, count, eq, gt, ne, or, sql } from 'drizzle-orm'
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
-import type pg from 'pg'
+import type { Database } from '../../db/open.js'
 import { type Beside, inTransaction, type Transaction } from '../../db/transaction.js'
 import { AppError } from '../../errors.js'
 import { type Page, pageOf } from '../../http/page.js'
@@ -36,11 +35,7 @@ export type Packages = {
 }
 
 export type PackagesDeps = {
-  readonly db: {
-    readonly pool: pg.Pool
-    /** For what only reads. */
-    readonly readOrm: NodePgDatabase
-  }
+  readonly db: Pick<Database, 'pool' | 'readOrm'>
   /** Ms since the epoch. */
   readonly now: () => number
 }
