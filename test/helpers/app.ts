@@ -36,7 +36,7 @@ export type TestApp = {
   /** Opens an account, with credits when asked. */
   open(accountId: string, credits?: number): Promise<void>
   /** Does the work of a job of the app now; gives what it says. */
-  runJob(name: string): Promise<string | undefined>
+  runJob(name: string, signal?: AbortSignal): Promise<string | undefined>
   close(): Promise<void>
 }
 
@@ -83,10 +83,10 @@ export const openApp = async (t: TestContext, setup: AppSetup = {}): Promise<Tes
   }
   t.teardown(close)
   const call = caller(composed.app, contractOf(composed.app))
-  const runJob: TestApp['runJob'] = async (name) => {
+  const runJob: TestApp['runJob'] = async (name, signal = new AbortController().signal) => {
     const job = jobs.get(name)
     if (!job) throw new Error(`there is no job ${name}`)
-    return job.run(new AbortController().signal)
+    return job.run(signal)
   }
   return { app: composed.app, core, url, call, open: openWith(call), runJob, close }
 }
