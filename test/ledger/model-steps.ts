@@ -135,7 +135,10 @@ type Terms = {
 function askAboutCredits(step: Step, books: Books, run: Run & Terms): Ask {
   const { kind, isWhole } = step
   const { ofSome, expiresAtMs, reason, inTransit, unit } = run
-  if (kind === 'open') return { kind, signupBonus: step.amount * unit }
+  if (kind === 'open') {
+    const most = Math.floor(Number.MAX_SAFE_INTEGER / unit)
+    return { kind, signupBonus: Math.min(step.amount, most) * unit }
+  }
   if (kind === 'close') return { kind, ifEmpty: isWhole }
   if (kind === 'freeze' || kind === 'unfreeze') return { kind }
   if (kind === 'membership')

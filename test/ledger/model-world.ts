@@ -15,6 +15,7 @@ import {
   readBack,
 } from './model-books.js'
 import { ACCOUNTS, operationOf, START_MS, type Step, type Transit } from './model-steps.js'
+import type { Rules } from './story.js'
 
 /** A few accounts, a clock, and what is on its way between them; the first two are open. */
 export type World = {
@@ -24,14 +25,15 @@ export type World = {
   /** The plain model of the same accounts, where it is played too. */
   readonly model: Map<string, Account>
   readonly inTransit: Transit[]
+  readonly rules: Pick<Rules, 'decide'>
 }
 
 /** So many units are few. */
 const FEW = 6
 
-export function createWorld(unit: number): World {
+export function createWorld(unit: number, rules: World['rules'] = { decide }): World {
   const maps = { books: new Map(), model: new Map() }
-  const world: World = { unit, nowMs: START_MS, ...maps, inTransit: [] }
+  const world: World = { unit, nowMs: START_MS, ...maps, inTransit: [], rules }
   for (const accountId of ACCOUNTS) world.books.set(accountId, emptyBooks())
   for (const accountId of ACCOUNTS.slice(0, 2)) {
     const request = { accountId, key: 'opening', digest: 'opening', actor: 'tester' }
@@ -76,7 +78,7 @@ export function playBoth(world: World, operation: Operation): string {
   const { unit, nowMs } = world
   const played = play(before, operation, nowMs, { unit, low: FEW })
   const told = { lowBalanceCredits: FEW * unit }
-  const decision = freeze(decide(books.state, operation, contextOf(books), nowMs, told))
+  const decision = freeze(world.rules.decide(books.state, operation, contextOf(books), nowMs, told))
   if (!decision.isApplied) {
     assert.equal(decision.error.code, played.error?.code ?? 'applied')
     assert.deepEqual(decision.error.fields, played.error?.fields)

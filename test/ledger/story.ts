@@ -6,6 +6,7 @@ import type {
   GrantSource,
   Hold,
   Lot,
+  Membership,
   Operation,
   Priced,
   Quote,
@@ -16,7 +17,8 @@ import type {
 import { decide, settled } from '../../src/ledger/rules.js'
 import { audit, type Books, contextOf, emptyBooks, freeze, post, readBack } from './model-books.js'
 
-type Ask<T = Operation> = T extends Operation ? Omit<T, keyof Request> : never
+type Optional = Pick<Request, 'announce'>
+export type Ask<T = Operation> = T extends Operation ? Omit<T, keyof Request> & Optional : never
 
 /** One account, told operation by operation; the books are audited after each. */
 export type Story = {
@@ -33,6 +35,8 @@ export type Story = {
   readonly pending: readonly PendingWork[]
   lot(grantSeq: number): Lot
   hold(holdSeq: number): Hold
+  /** What others are told, in short: `4:balance.low`. */
+  readonly told: readonly string[]
   /** Makes a debt, as taking back spent credits does. */
   owes(amount: number): void
 }
@@ -41,7 +45,12 @@ const MAX_AUDITED_ROWS = 100
 
 export const START_MS = 1_700_000_000_000
 
-export function createStory(opening: Ask = open(0)): Story {
+/** The rules that are tried: the real ones, or a copy with a fault put in. */
+export type Rules = { readonly decide: typeof decide; readonly settled: typeof settled }
+
+const REAL: Rules = { decide, settled }
+
+export function createStory(opening: Ask = open(0), { rules = REAL, few = 0 } = {}): Story {
   let books = emptyBooks()
   let pending: readonly PendingWork[] = []
   let count = 0
@@ -56,7 +65,9 @@ export function createStory(opening: Ask = open(0)): Story {
   const decideOn = (ask: Ask, context?: Partial<Context>) => {
     const operation = freeze({ ...request(), ...ask })
     const known = { ...contextOf(freeze(books)), ...context }
-    return freeze(decide(readBack(books), operation, known, story.nowMs))
+    return freeze(
+      rules.decide(readBack(books), operation, known, story.nowMs, { lowBalanceCredits: few }),
+    )
   }
   const story: Story = {
     nowMs: START_MS,
@@ -77,7 +88,7 @@ export function createStory(opening: Ask = open(0)): Story {
     },
     get now() {
       assert.ok(books.state)
-      return settled(books.state, story.nowMs)
+      return rules.settled(books.state, story.nowMs)
     },
     get books() {
       return books
@@ -87,6 +98,9 @@ export function createStory(opening: Ask = open(0)): Story {
     },
     get pending() {
       return pending
+    },
+    get told() {
+      return books.events.map(({ id }) => id)
     },
     lot: (grantSeq) => found(books.lots.get(grantSeq)),
     hold: (holdSeq) => found(books.holds.get(holdSeq)),
@@ -155,6 +169,20 @@ export const freezing: Ask = { kind: 'freeze' }
 export const unfreezing: Ask = { kind: 'unfreeze' }
 export const adjust = (amount: number): Ask => ({ kind: 'adjustment', amount, reason: 'audit' })
 export const revoke = (grantSeq: number): Ask => ({ kind: 'revoke', grantSeq, reason: null })
+/** `target` in all, whatever was clawed back before. */
+export const clawBack = (grantSeq: number, target: number): Ask => ({
+  kind: 'claw_back',
+  grantSeq,
+  target,
+  reason: null,
+  detail: {},
+})
+
+export const allocate = (
+  parts: readonly TransferPart[],
+  membership: Membership | null = null,
+): Ask => ({ kind: 'allocation', parts, membership, detail: { planId: 'pro' } })
+
 export const send = (amount: number): Ask => ({ kind: 'transfer_out', to: 'bob', amount })
 
 export const receive = (
