@@ -107,6 +107,7 @@ const eventOf = (nowMs: number) => (lot: Lot) => ({
   id: `expiring:${lot.grant_seq}`,
   type: 'grant.expiring' satisfies EventType,
   data: {
+    accountId: lot.account_id,
     grantId: encodeId('gr', lot.account_id, lot.grant_seq),
     remaining: lot.remaining,
     expiresAt: isoOf(lot.expires_ms),

@@ -20,7 +20,7 @@ const eventExample = {
   accountId: 'user-42',
   accountSeq: 7,
   type: 'balance.low',
-  data: { available: 4, balance: 4, threshold: 10 },
+  data: { available: 4, balance: 4, threshold: 10, accountId: 'user-42', seq: 17 },
   createdAt: '2026-11-21T09:30:00.000Z',
 }
 
