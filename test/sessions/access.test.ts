@@ -20,6 +20,7 @@ const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])
   [/^GET \/v1\/rate-limits/, ['limits:write', 'credits:read']],
   [/^POST \/v1\/rate-limits/, ['limits:write']],
   [/^GET \/v1\/(api-keys|audit-log|reconcile)$/, ['admin']],
+  [/^\w+ \/v1\/webhook-endpoints/, ['admin']],
   [/^GET /, ['credits:read']],
   [/./, ['admin']],
 ]
