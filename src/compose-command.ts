@@ -44,7 +44,7 @@ const LEAST_QUEUE_OPERATIONS = 1_000
 /** The same with a ledger over it, like that of each instance of the service. */
 export const withLedger = <T>(
   config: Config,
-  act: (db: Database, ledger: Ledger) => Promise<T>,
+  act: (db: Database, ledger: Ledger, log: Logger) => Promise<T>,
 ): Promise<T> =>
   withDatabase(config, async (db, log) => {
     const queueOperations = Math.max(config.ledger.queueOperations, LEAST_QUEUE_OPERATIONS)
@@ -52,7 +52,7 @@ export const withLedger = <T>(
     const databases = { db, ledgerDb: db, lanes: COMMAND_LANES }
     const ledger = await openLedger(databases, { config: roomy, log })
     try {
-      return await act(db, ledger)
+      return await act(db, ledger, log)
     } finally {
       await ledger.close()
     }

@@ -21,8 +21,13 @@ export type ComposedPlans = Omit<PlanRoutesDeps & SubscriptionRoutesDeps, 'once'
   readonly rolloverOf: RolloverOf
 }
 
+/** An operator's command has no jobs that would run. */
+export type PlansCore = Pick<Core, 'db' | 'ledger' | 'log' | 'now'> & {
+  readonly jobs: Pick<Core['jobs'], 'add'>
+}
+
 /** Plans, subscriptions and what providers say of them; and the job that allocates. */
-export const composePlans = (core: Core, { payeeOf }: ComposePlansDeps): ComposedPlans => {
+export const composePlans = (core: PlansCore, { payeeOf }: ComposePlansDeps): ComposedPlans => {
   const { db, ledger, now, jobs, log } = core
   const store = createPlanStore(db)
   const finish = createFinish({

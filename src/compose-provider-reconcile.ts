@@ -1,10 +1,17 @@
+import { randomUUID } from 'node:crypto'
 import type { Core } from './compose.js'
-import type { ComposedPurchases } from './compose-purchases.js'
+import { composePlans } from './compose-plans.js'
+import {
+  type ComposedPurchases,
+  composePurchases,
+  type PurchasesCore,
+} from './compose-purchases.js'
 import { type FactTakers, takeEither } from './compose-webhooks.js'
 import { createRunHistory } from './jobs/history.js'
 import type { ProviderName } from './payment-facts.js'
 import { createProviderReconcile, type ProviderReport, sinceOf } from './purchases/reconcile.js'
 import { createReconcileStore } from './purchases/reconcile-store.js'
+import { createGuests } from './sessions/guests.js'
 
 export const PROVIDER_RECONCILE_JOB = 'purchases.reconcile'
 /** A provider with fifty thousand payments is asked some thousand times. */
@@ -75,7 +82,28 @@ export const composeProviderReconcile = (core: Core, deps: ProviderReconcileDeps
   })
 }
 
-/** Notes a look that was begun by hand, so that the next one goes on from there. */
+/**
+ * The same for an operator's command. With `sinceMs` it looks back that far; without it, it is one
+ * of the runs of the job, and the next one goes on from there.
+ */
+export const lookAtProvidersOnce = async (
+  given: Omit<PurchasesCore, 'jobs' | 'newId' | 'now'> & { readonly ledger: Core['ledger'] },
+  sinceMs: number | null,
+): Promise<readonly ProviderReport[]> => {
+  const { now } = given.ledger
+  const core = { ...given, now, newId: randomUUID, jobs: { add() {} } }
+  const { payeeOf } = createGuests({ orm: core.db.orm, now })
+  const purchases = composePurchases(core, { payeeOf, emailOf: async () => null })
+  const plans = composePlans(core, { payeeOf })
+  const takers = { purchases: purchases.takeFact, plans: plans.takeFact }
+  const look = composeLookAtProviders(core, { takers, providers: purchases.providers })
+  const startedAtMs = now()
+  const reports = await look({ sinceMs })
+  if (sinceMs === null && reports.length > 0) await noteLook(core, startedAtMs, reports)
+  return reports
+}
+
+/** Notes a look beside the schedule, so that the next one goes on from there. */
 export const noteLook = async (
   { db, now }: Pick<Core, 'db' | 'now'>,
   startedAtMs: number,

@@ -26,8 +26,16 @@ export type ComposedPurchases = Pick<PurchaseRoutesDeps, 'packages' | 'purchases
   readonly providers: Providers
 }
 
+/** An operator's command has no jobs that would run. */
+export type PurchasesCore = Pick<Core, 'config' | 'db' | 'ledger' | 'log' | 'newId' | 'now'> & {
+  readonly jobs: Pick<Core['jobs'], 'add'>
+}
+
 /** What is sold, through whom, and what becomes of the payments; with its job. */
-export const composePurchases = (core: Core, beside: PurchasesBeside): ComposedPurchases => {
+export const composePurchases = (
+  core: PurchasesCore,
+  beside: PurchasesBeside,
+): ComposedPurchases => {
   const { ledger, db, config, now, newId } = core
   const store = createPurchaseStore({ db, now })
   const reversals = createReversalStore({ db, now })
@@ -52,7 +60,10 @@ export const composePurchases = (core: Core, beside: PurchasesBeside): ComposedP
 }
 
 /** A new provider is one line here. */
-const composeProviders = ({ config, now, log }: Core, manual: PaymentProvider): Providers => {
+const composeProviders = (
+  { config, now, log }: PurchasesCore,
+  manual: PaymentProvider,
+): Providers => {
   const { stripe, creem } = config.payments
   const configured: readonly Configured[] = [
     [manual, true],
@@ -82,7 +93,7 @@ type JobDeps = {
   readonly providers: Providers
 }
 
-const addJob = ({ jobs, log, now }: Core, deps: JobDeps): void => {
+const addJob = ({ jobs, log, now }: PurchasesCore, deps: JobDeps): void => {
   const finish = createPurchaseUpkeep({
     ...deps,
     now,

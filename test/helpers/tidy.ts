@@ -72,7 +72,8 @@ const IMPORTS: Record<string, readonly string[]> = {
   'compose-purchases': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'purchases'],
   'compose-webhooks': ['compose', 'http', 'payment-facts', 'purchases'],
   'compose-provider-reconcile': [
-    ...['compose', 'compose-purchases', 'compose-webhooks', 'jobs', 'payment-facts', 'purchases'],
+    ...['compose', 'compose-plans', 'compose-purchases', 'compose-webhooks'],
+    ...['jobs', 'payment-facts', 'purchases', 'sessions'],
   ],
   'compose-plans': ['compose', 'config', 'http', 'ledger', 'payment-facts', 'plans'],
   'compose-events': ['compose', 'config', 'events', 'http'],
@@ -99,7 +100,8 @@ const IMPORTS: Record<string, readonly string[]> = {
   ],
   server: ['service', 'config', 'explain', 'log', 'app', 'compose'],
   cli: [
-    ...['compose', 'compose-command', 'config', 'explain', 'log', 'version', 'app'],
+    ...['compose', 'compose-command', 'compose-provider-reconcile'],
+    ...['config', 'explain', 'log', 'version', 'app'],
     ...['alerts', 'db', 'ledger', 'stores', 'http', 'operations', 'policies', ...FEATURES],
   ],
 }
