@@ -108,7 +108,8 @@ export function createAllocate(deps: AllocateDeps): Allocate {
         while (pages.take()) {
           const page = await finishLeftOver()
           note(page)
-          if (page.finished.done + page.finished.failed === 0) return
+          const { done: written, refused, failed } = page.finished
+          if (written + refused + failed === 0) return
         }
       }
       await finishing()

@@ -26,6 +26,8 @@ export type FinishDeps = {
 export type Finished = {
   /** Now in the ledger, credits or not. */
   readonly done: number
+  /** Of closed accounts. */
+  readonly refused: number
   /** Of accounts that are closed: there will be none. */
   readonly closed: readonly string[]
   /** Tried again later; the first one's reason, null when there is none. */
@@ -95,7 +97,8 @@ export function createFinish({ orm, ledger, now, onFault }: FinishDeps): Finish 
     await endNow(orm, closed, now())
     const unready = open.length - ready.length
     const failure = faults[0]?.error ?? (unready > 0 ? unsettled() : null)
-    return { done: written.length, closed, failed: faults.length + unready, failure }
+    const counts = { done: written.length - refused.length, refused: refused.length }
+    return { ...counts, closed, failed: faults.length + unready, failure }
   }
 }
 

@@ -22,6 +22,10 @@ export type Scene = TestApp & {
   }>
   /** The job, until nothing is due. */
   allocate(): Promise<string | undefined>
+  /** Writes what is due in an account, as the sweep does. */
+  sweep(accountId: string): Promise<void>
+  /** Opens an account that has bought credits. */
+  openBuyer(accountId: string, credits: number): Promise<void>
   /** Nothing in the books contradicts anything else there. */
   mismatches(): Promise<unknown[]>
   /** Rows of a type, oldest first. */
@@ -76,6 +80,16 @@ export const openScene = async (t: TestContext, setup: AppSetup = {}): Promise<S
     },
     balance: async (accountId) => (await call('GET', `/v1/accounts/${accountId}/balance`)).body,
     allocate: () => runJob('plans.allocate'),
+    async sweep(accountId) {
+      const request = { accountId, key: core.newId(), digest: core.newId() }
+      const by = { actor: 'test', requestId: null, metadata: null }
+      await core.ledger.submit({ ...request, ...by, kind: 'sweep' })
+    },
+    async openBuyer(accountId, credits) {
+      await service.open(accountId)
+      const grant = { amount: credits, source: 'purchased' }
+      await call('POST', `/v1/accounts/${accountId}/grants`, grant)
+    },
     mismatches: async () => (await call('GET', '/v1/reconcile')).body.mismatches,
     async rows(accountId, type) {
       const text = `
