@@ -13,14 +13,19 @@ export type OutboxEvent = {
 
 /**
  * Puts events of facts that move no credits into the outbox, in the transaction that writes the
- * fact. An event whose account and id are there already is left as it is, so it is safe to repeat.
+ * fact; their data names the account too. An event whose account and id are there already is left
+ * as it is, so it is safe to repeat.
  */
 export async function enqueueEvents(
   tx: Transaction,
   events: readonly OutboxEvent[],
 ): Promise<void> {
   if (events.length === 0) return
-  const rows = JSON.stringify(events)
+  const named = events.map((event) => {
+    const { accountId } = event
+    return { ...event, data: { ...event.data, accountId } }
+  })
+  const rows = JSON.stringify(named)
   await tx.execute(sql`
     insert into events (account_id, id, type, data, created_at)
     select e."accountId", e.id, e.type, e.data, from_ms(e."createdAtMs")

@@ -159,6 +159,26 @@ export const SQL_GUARANTEES: readonly Guarantee[] = [
     },
   },
   {
+    point: 2,
+    name: 'the events of an account that is refused stay away with its rows',
+    async run(place) {
+      const [a = '', b = ''] = ids(2, place.prefix)
+      await append(place, open(a, 10), open(b, 10))
+      const tell = { announce: { type: 'test.done', data: {} } }
+      const batch = await decided(
+        place.port,
+        ...[a, b].map((id) => ({ ...charge(id, 1), ...tell })),
+      )
+      await append(place, act(a, 'freeze'))
+      assert.deepEqual(plain(await place.port.append(batch)).refused, { [a]: 'moved' })
+      const { rows } = await place.pool.query(
+        'select account_id as id from events where account_id = any ($1)',
+        [[a, b]],
+      )
+      assert.deepEqual(rows, [{ id: b }])
+    },
+  },
+  {
     point: 3,
     name: 'a fence waits for an append in flight, and refuses those that come after it',
     async run(place) {

@@ -4,6 +4,7 @@ import type pg from 'pg'
 import tap, { type Test } from 'tap'
 import { openDatabase } from '../../src/db/open.js'
 import { AppError } from '../../src/errors.js'
+import type { Told } from '../../src/ledger/announce-rules.js'
 import { digestOf, keyDigest, newKey } from '../../src/ledger/ids.js'
 import type { LaneLimits } from '../../src/ledger/lane.js'
 import { createLedger, type Ledger } from '../../src/ledger/ledger.js'
@@ -40,6 +41,7 @@ type Options = {
   readonly limits?: Partial<LaneLimits>
   readonly statementTimeoutMs?: number
   readonly poolTimeoutMs?: number
+  readonly told?: Told
 }
 
 const LIMITS: LaneLimits = {
@@ -72,7 +74,7 @@ export const withGround = (name: string, body: (t: Test, ground: Ground) => Prom
 
 async function openService(
   t: Test,
-  { url, limits, ...timeouts }: Options & { readonly url: string },
+  { url, limits, told, ...timeouts }: Options & { readonly url: string },
   faults: unknown[],
 ): Promise<Service> {
   const db = await openDatabase({ url, log: quietLog, poolSize: POOL_SIZE, ...timeouts })
@@ -83,6 +85,7 @@ async function openService(
     pool: db.pool,
     time: { monotonicMs: () => performance.now(), sleep, soon: setImmediate, random: Math.random },
     limits: { ...LIMITS, ...limits },
+    ...(told && { told }),
     onFault: (error) => faults.push(error),
     onBatch: () => {},
   })

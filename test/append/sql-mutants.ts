@@ -43,6 +43,18 @@ export const SQL_MUTANTS: readonly SqlMutant[] = [
     to: 'where l.id is null;',
   },
   {
+    point: 2,
+    name: 'events are written of accounts that are refused',
+    from: 'from unnest(p_events) n\n     where n.account_id <> all (refused);',
+    to: 'from unnest(p_events) n;',
+  },
+  {
+    point: 2,
+    name: 'events are left out',
+    from: 'if cardinality(p_events) > 0 then',
+    to: 'if false then',
+  },
+  {
     point: 4,
     name: 'the clock is not looked at',
     from: "when abs(now_ms - p_now) > 1000 then 'clock'",

@@ -41,7 +41,7 @@ const WEIGHTS = {
   transfer_in: 3,
   transfer_return: 1,
   allocation: 3,
-  claw_back: 14,
+  claw_back: 11,
 } as const satisfies Record<OperationKind, number>
 
 export type Step = {
