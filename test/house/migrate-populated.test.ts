@@ -10,8 +10,8 @@ import { openDatabase } from '../../src/db/open.js'
 import { newKey } from '../../src/ledger/ids.js'
 import { createLedger, type Ledger } from '../../src/ledger/ledger.js'
 import type { Operation } from '../../src/ledger/model.js'
-import type { Batch } from '../../src/ledger/port.js'
 import { verify } from '../../src/ledger/verify.js'
+import { appendParameters } from '../../src/ledger/wire.js'
 import { createWriter } from '../../src/ledger/writer.js'
 import { act, charge, decided, grant, open, requestOf } from '../append/kit.js'
 import { ROOT } from '../helpers/cluster.js'
@@ -59,7 +59,9 @@ const migrateToOldest = async (t: TestContext, { db }: Place): Promise<number> =
   for (let version = OLDEST; version <= NEWEST; version += 1) {
     await migrateUp(db, { folder: folderUntil(t, version) })
     const port = createWriter(db.pool)
-    const isWritten = await decided(port, open('first')).then(port.append, () => null)
+    const isWritten = await decided(port, open('first'))
+      .then(port.append)
+      .catch(() => null)
     if (isWritten?.status === 'ok') return version
   }
   throw new Error('no version can be written to')
@@ -114,27 +116,18 @@ const furnish = async ({ submit, now }: Ledger, id: string, i: number): Promise<
   if (i % 5 === 0) await submit(act(id, 'freeze'))
 }
 
-/** Two accounts that owe, as after credits already spent were taken back; one pays. */
-const oweCredits = async (pool: pg.Pool, ledger: Ledger): Promise<void> => {
-  const port = createWriter(pool)
+/** Two accounts of which spent credits were taken back, and some of them reinstated; one pays. */
+const oweCredits = async (ledger: Ledger): Promise<void> => {
   for (const id of ['owes', 'paid']) {
     await ledger.submit(open(id, 60))
-    await port.append(withDebt(await decided(port, charge(id, 60)), 25))
+    await ledger.submit(charge(id, 60))
+    for (const target of [35, 25]) {
+      const back = { kind: 'claw_back', grantSeq: 1, target, reason: null, detail: {} } as const
+      await ledger.submit({ ...requestOf(id), ...back })
+    }
   }
   await ledger.submit(grant('paid', 40))
 }
-
-const withDebt = (batch: Batch, debt: number): Batch => ({
-  ...batch,
-  accounts: batch.accounts.map((account) => ({
-    ...account,
-    state: { ...account.state, debt },
-    changes: {
-      ...account.changes,
-      rows: account.changes.rows.map((row) => ({ ...row, debtAfter: debt })),
-    },
-  })),
-})
 
 const fill = async (pool: pg.Pool): Promise<void> => {
   const ledger = await openLedger(pool)
@@ -142,7 +135,7 @@ const fill = async (pool: pg.Pool): Promise<void> => {
   await Promise.all(names.map((id, i) => furnish(ledger, id, i)))
   const transfer = { kind: 'transfer_out', to: 'acc-2', amount: 11 } as const
   await ledger.submit({ ...requestOf('acc-1'), ...transfer })
-  await oweCredits(pool, ledger)
+  await oweCredits(ledger)
   await ledger.close()
 }
 
@@ -229,4 +222,28 @@ t.test('two processes bring a populated older version up at once', async (t) => 
   t.ok((await migrationStatus(db)).every(({ state }) => state === 'applied'))
   t.same(await content(), before)
   t.same(await verify(db.pool, null), SOUND)
+})
+
+/** The last migration before `ledger_append` took events. */
+const WITHOUT_EVENTS = 10
+
+t.test('an instance of the release before goes on while the outbox is made', async (t) => {
+  const { db } = await openEmpty(t)
+  await migrateUp(db, { folder: folderUntil(t, WITHOUT_EVENTS) })
+  const port = createWriter(db.pool)
+  const client = await db.pool.connect()
+  const text = `select * from ledger_append(${Array.from({ length: 12 }, (_, i) => `$${i + 1}`)})`
+  const append = async (operation: Operation) => {
+    const values = appendParameters(await decided(port, operation)).slice(0, 12)
+    return (await client.query({ name: 'ledger_append', text, values })).rows[0]?.status
+  }
+  t.equal(await append(open('a', 10)), 'ok')
+  for (let i = 0; i < 6; i += 1) t.equal(await append(charge('a', 1)), 'ok')
+  await migrateUp(db, { folder: folderUntil(t, WITHOUT_EVENTS + 1) })
+  t.equal(await append(charge('a', 1)), 'ok', 'by the statement it prepared before')
+  await migrateDown(db, { steps: 1, folder: folderUntil(t, WITHOUT_EVENTS + 1) })
+  t.equal(await append(charge('a', 1)), 'ok', 'and back')
+  client.release()
+  const { rows } = await db.pool.query('select balance, seq from accounts')
+  t.same(rows, [{ balance: 2, seq: 9 }])
 })
