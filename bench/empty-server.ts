@@ -63,6 +63,7 @@ const app = await createHttpServer({
   serializer: 'fast',
   requestTimeoutMs: 10_000,
   requestIdPrefix: 'bench',
+  openBudget: null,
   creditSystem: { version: 'v1', rollbackMode: false },
   version: '0',
 })

@@ -41,6 +41,7 @@ const nothingBehind = (version: string): AppDeps => ({
     serializer: 'fast',
     requestTimeoutMs: 10_000,
     requestIdPrefix: '',
+    openBudget: null,
     creditSystem: { version: 'v1', rollbackMode: false },
     version,
   },

@@ -91,9 +91,6 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
   return { app, close: closeOf(app, audit, stores) }
 }
 
-const parkForPlans = async () =>
-  ({ kind: 'parked', reason: 'there are no plans here yet' }) as const
-
 const closeOf = (app: App, audit: AuditWriter, stores: ComposedStores) => async () => {
   await app.close()
   await audit.close()
@@ -102,7 +99,7 @@ const closeOf = (app: App, audit: AuditWriter, stores: ComposedStores) => async 
 
 const composeHttp = (
   core: Core,
-  stores: Stores,
+  stores: ComposedStores,
   metrics: Metrics,
 ): Omit<HttpDeps, 'authenticator' | 'audit' | 'version'> => ({
   logger: core.log,
@@ -111,6 +108,7 @@ const composeHttp = (
   trustProxy: core.config.http.trustProxy,
   serializer: core.config.hasStrictReplies ? 'strict' : 'fast',
   requestTimeoutMs: core.config.http.requestTimeoutMs,
+  openBudget: distinct(stores.links).length === 0 ? null : stores.openBudget,
   creditSystem: core.config.features.creditSystem,
   requestIdPrefix: core.instanceId.slice(0, 8),
 })

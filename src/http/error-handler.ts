@@ -9,7 +9,8 @@ import { type App, pathOf } from './route.js'
 export function registerErrorHandler(app: App, { afterFailure }: RateLimits): void {
   const methods = collectMethods(app)
   app.setErrorHandler((error, request, reply) => {
-    const counting = afterFailure(error, request, reply)
+    const count = () => afterFailure(error, request, reply)
+    const counting = request.withinBudget ? request.withinBudget(count) : count()
     if (counting === null) return sendProblem(error, request, reply)
     // while it was counted, the deadline may have answered
     return counting.then((refusal) => (reply.sent ? reply : sendProblem(refusal, request, reply)))

@@ -14,6 +14,7 @@ import { createRequestId } from './request-id.js'
 import { registerRequestLog } from './request-log.js'
 import { type App, type Failure, MAX_PARAM_LENGTH } from './route.js'
 import { type SerializerMode, serializerCompiler } from './serializer.js'
+import { registerStoreBudget, type WithinBudget } from './store-budget.js'
 import { type CreditSystem, registerSystemHeaders } from './system-headers.js'
 import { validatorCompiler } from './validator.js'
 
@@ -35,6 +36,8 @@ export type HttpDeps = {
   readonly requestIdPrefix: string
   /** A request that has no answer by then is answered 503. */
   readonly requestTimeoutMs: number
+  /** What a request may spend on the stores, for each one anew; null: without a bound. */
+  readonly openBudget: (() => WithinBudget) | null
   /** Told with every reply that has to do with credits. */
   readonly creditSystem: CreditSystem
   readonly version: string
@@ -69,6 +72,7 @@ export async function createHttpServer(deps: HttpDeps): Promise<App> {
   server.server.on('checkExpectation', createExpectationHandler(newId))
   const app = server as unknown as App
   decorate(app)
+  registerStoreBudget(app, deps.openBudget)
   registerSystemHeaders(app, deps.creditSystem)
   const limits = await registerRateLimits(app, deps.limits, deps.authenticator)
   registerErrorHandler(app, limits)

@@ -1,4 +1,5 @@
 import { type Breaker, createBreaker } from './breaker.js'
+import type { Budgets } from './budget.js'
 import { connectRedis, type RedisClient } from './connection.js'
 import { DeadlineError, withinDeadline } from './deadline.js'
 import type { Patience } from './patience.js'
@@ -48,6 +49,7 @@ export type LinkDeps = {
   /** Known to the server before anybody needs them. */
   readonly scripts: readonly Script[]
   readonly patience: Patience
+  readonly budgets: Budgets
   readonly monotonicMs: () => number
 }
 
@@ -55,6 +57,8 @@ const PROBE_EVERY_MS = 500
 /** A probe that hangs so long hangs in a connection that nobody will ever answer. */
 const STALE_PROBE_MS = 2_000
 const LATENCY_WEIGHT = 0.1
+/** With less than this, a request need not ask any more. */
+const LEAST_MS = 1
 
 type State = {
   commands: number
@@ -66,7 +70,7 @@ type State = {
 
 /** Opens the connection; it counts as away until the first probe has gone well. */
 export const openLink = (deps: LinkDeps): Link => {
-  const { target, patience, monotonicMs } = deps
+  const { target, patience, budgets, monotonicMs } = deps
   const listeners: ((isUp: boolean) => void)[] = []
   const tell = (isUp: boolean) => {
     for (const listener of listeners) listener(isUp)
@@ -91,6 +95,12 @@ export const openLink = (deps: LinkDeps): Link => {
     state.trouble = moreTelling(state.trouble, error)
     breaker.trip(error)
   }
+  const noteFault = (error: unknown): void => {
+    state.errors += 1
+    recent.note(0, 1)
+    if (error instanceof DeadlineError) patience.noteTimeout()
+    if (error instanceof Error && !isAboutOneCall(error)) fail(error)
+  }
   const client = connectRedis(target, { onDown: fail })
   const prober = startProber(deps, client, breaker, fail)
   return {
@@ -98,26 +108,29 @@ export const openLink = (deps: LinkDeps): Link => {
     isUp: () => !breaker.isOpen(),
     trouble: () => (breaker.isOpen() ? (state.trouble ?? new Error(NOT_YET)) : null),
     async run(act, commands = 1) {
-      if (breaker.isOpen()) throw new RedisAwayError()
+      const leftMs = budgets.current()?.leftMs() ?? Infinity
+      if (breaker.isOpen() || leftMs < LEAST_MS) throw new RedisAwayError()
+      const endWait = budgets.current()?.begin()
       const startedMs = monotonicMs()
+      const limitMs = patience.timeoutMs()
       state.commands += commands
       recent.note(commands, 0)
       try {
-        const timeoutMs = patience.timeoutMs()
-        const result = await withinDeadline(act(client), timeoutMs, () => {
-          const nowMs = monotonicMs()
+        const result = await withinDeadline(act(client), Math.min(limitMs, leftMs), () => {
           // in a crowd the last one waits for all the others: what answers them is not dead
-          return Math.min(state.answeredAtMs + timeoutMs, startedMs + 2 * timeoutMs) - nowMs
+          const longestMs = Math.min(2 * limitMs, leftMs)
+          return Math.min(state.answeredAtMs + limitMs, startedMs + longestMs) - monotonicMs()
         })
         state.answeredAtMs = monotonicMs()
         noteLatency(state, state.answeredAtMs - startedMs)
         return result
       } catch (error) {
-        state.errors += 1
-        recent.note(0, 1)
-        if (error instanceof DeadlineError) patience.noteTimeout()
-        if (error instanceof Error && !isAboutOneCall(error)) fail(error)
+        // who had little time left can not tell whether it was late
+        const isFault = !(error instanceof DeadlineError && monotonicMs() - startedMs < limitMs)
+        if (isFault) noteFault(error)
         throw new RedisAwayError(error)
+      } finally {
+        endWait?.()
       }
     },
     attempt: (act, timeoutMs) => withinDeadline(act(client), timeoutMs),

@@ -1,3 +1,4 @@
+import { createBudgets, type WithinBudget } from './budget.js'
 import { createMemoryCache } from './cache/memory.js'
 import { createRedisCache } from './cache/redis.js'
 import { createSharedCache } from './cache/shared.js'
@@ -44,6 +45,8 @@ export type Links = Readonly<Record<RedisRole, Link | null>>
 
 export type OpenStores = Stores & {
   readonly links: Links
+  /** For a request that begins: what it may spend on Redis, all stores together. */
+  openBudget(): WithinBudget
   /** Whether sessions are kept where all processes see them, or there is no such place. */
   isSessionReady(): boolean
   /** Resolves when each Redis has answered, or after this time; tells of those that have not. */
@@ -73,6 +76,7 @@ export const openStores = (deps: OpenStoresDeps): OpenStores => {
   const sessions = session && openSessions(session, deps)
   return {
     links,
+    openBudget: connections.openBudget,
     rateLimit: main
       ? createSharedRateLimit({
           redis: createRedisRateLimit({ link: main, keyPrefix }),
@@ -119,6 +123,8 @@ const openSessions = (
 
 export type OpenLinks = {
   readonly links: Links
+  /** For a request that begins: what it may spend on all of them together. */
+  openBudget(): WithinBudget
   settle(timeoutMs: number): Promise<void>
   close(): void
 }
@@ -132,6 +138,7 @@ export type OpenLinksDeps = Pick<
 export const openLinks = (deps: OpenLinksDeps): OpenLinks => {
   const { targets, keyPrefix, monotonicMs, timeoutMs, log } = deps
   const patience = createPatience(timeoutMs, { monotonicMs })
+  const budgets = createBudgets(monotonicMs)
   const scripts = [TAKE, CREATE, READ, REVOKE, REVOKE_ALL]
   const open = new Map<string, Link>()
   const linkOf = (role: RedisRole): Link | null => {
@@ -142,7 +149,7 @@ export const openLinks = (deps: OpenLinksDeps): OpenLinks => {
     let link = open.get(name)
     if (link === undefined) {
       link = isUsable(target)
-        ? openLink({ target, keyPrefix, scripts, patience, monotonicMs })
+        ? openLink({ target, keyPrefix, scripts, patience, budgets, monotonicMs })
         : createUnusableLink(target)
       tellChanges(link, log)
       open.set(name, link)
@@ -152,6 +159,7 @@ export const openLinks = (deps: OpenLinksDeps): OpenLinks => {
   const links = { main: linkOf('main'), cache: linkOf('cache'), session: linkOf('session') }
   return {
     links,
+    openBudget: budgets.open,
     settle: (timeoutMs) => settle([...open.values()], timeoutMs, log),
     close() {
       for (const link of open.values()) link.close()

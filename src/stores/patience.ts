@@ -10,9 +10,8 @@ const IMPATIENT_TIMEOUT_MS = 10
 const IMPATIENT_FOR_MS = 200
 
 /**
- * Whoever has waited in vain once waits less for the next: a request spends at most
- * `timeoutMs` + 10 + 10 ms on three servers that have all just stopped answering, or twice
- * `timeoutMs` on one that still answers others.
+ * Whoever has waited in vain once waits less for the next, so that few requests pay for servers
+ * that have all just stopped answering. What one request may spend in all is its budget's to say.
  */
 export const createPatience = (
   timeoutMs: number,

@@ -97,6 +97,7 @@ export const openDoor = async (
     serializer: 'fast',
     requestTimeoutMs: 10_000,
     requestIdPrefix: 't',
+    openBudget: null,
     creditSystem: { version: 'v1', rollbackMode: false },
     version: '0',
   })

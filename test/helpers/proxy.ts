@@ -4,7 +4,7 @@ import { createConnection, createServer, type Socket } from 'node:net'
  * - pass: as a wire does.
  * - hole: takes everything and gives nothing on, both ways; new connections hang.
  * - mute: what the client sends arrives, what is answered does not.
- * - late: what is answered arrives half a second later.
+ * - late: what is answered arrives half a second later, or as late as is said.
  * - cut: new connections are refused at once.
  */
 export type WireMode = 'pass' | 'hole' | 'mute' | 'late' | 'cut'
@@ -13,7 +13,8 @@ const LATE_MS = 500
 
 export type Wire = {
   readonly port: number
-  set(mode: WireMode): void
+  /** `lateMs`: how late, in the mode of that name. */
+  set(mode: WireMode, lateMs?: number): void
   /** Resets every connection there is. */
   reset(): void
   close(): Promise<void>
@@ -22,6 +23,7 @@ export type Wire = {
 /** A wire to a server on this machine that can be cut, blocked, and made to lose replies. */
 export async function createProxy(targetPort: number): Promise<Wire> {
   let mode: WireMode = 'pass'
+  let lateMs = LATE_MS
   const pairs = new Set<readonly [Socket, Socket]>()
 
   const server = createServer((client) => {
@@ -34,7 +36,7 @@ export async function createProxy(targetPort: number): Promise<Wire> {
     })
     upstream.on('data', (data) => {
       if (mode === 'pass') client.write(data)
-      if (mode === 'late') setTimeout(() => client.write(data), LATE_MS)
+      if (mode === 'late') setTimeout(() => client.write(data), lateMs)
     })
     for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
       from.on('error', () => {})
@@ -55,8 +57,9 @@ export async function createProxy(targetPort: number): Promise<Wire> {
 
   return {
     port: typeof address === 'object' && address ? address.port : 0,
-    set(to) {
+    set(to, newLateMs = LATE_MS) {
       mode = to
+      lateMs = newLateMs
     },
     reset,
     close() {

@@ -71,6 +71,7 @@ async function openService(t: TestContext) {
     serializer: 'strict',
     requestTimeoutMs: 10_000,
     requestIdPrefix: 't',
+    openBudget: null,
     creditSystem: { version: 'v1', rollbackMode: false },
     version: '0',
   })
