@@ -60,12 +60,12 @@ t.test('our id is read from the metadata, else from the request id', async (t) =
   const { object, ...envelope } = creem.pay(await begin())
   const idWith = async (changes: object) =>
     (await factsOf({ ...envelope, object: { ...object, ...changes } }))[0]?.purchaseId
-  const uuid = '0b0fd1a6-7f6e-4d0e-9f0e-3f6f5b1d9f11'
+  const ours = 'pur_0b0fd1a67f6e4d0e9f0e3f6f5b1d9f11'
   t.equal(await idWith({ request_id: 'other' }), 'purchase-1')
-  t.equal(await idWith({ metadata: undefined, request_id: uuid }), uuid)
-  t.equal(await idWith({ metadata: null, request_id: uuid }), uuid)
+  t.equal(await idWith({ metadata: undefined, request_id: ours }), ours)
+  t.equal(await idWith({ metadata: null, request_id: ours }), ours)
   t.equal(await idWith({ metadata: undefined, request_id: 'order-1' }), null, "a merchant's own")
-  t.equal(await idWith({ metadata: { userId: 'x' }, request_id: uuid }), null, "a merchant's own")
+  t.equal(await idWith({ metadata: { userId: 'x' }, request_id: ours }), null, "a merchant's own")
   t.equal(await idWith({ metadata: { purchaseId: 'a\u0000' } }), null)
   t.equal(await idWith({ metadata: { purchaseId: 7 } }), null)
 })

@@ -8,7 +8,8 @@ import { amountOf, currencyOf, type Fields, fieldsOf, idOf, wordOf } from './cre
 
 const provider = 'creem'
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+/** How an id of ours looks. */
+const PURCHASE_ID = /^pur_[0-9a-f]{32}$/
 
 /** Whose checkout it is, as we gave it to Creem. */
 export const purchaseIdOf = (checkout: Fields): string | null => {
@@ -17,7 +18,7 @@ export const purchaseIdOf = (checkout: Fields): string | null => {
     return wordOf(fieldsOf(metadata).purchaseId)
   }
   // without metadata it may still be ours; a merchant's own request ids are not told from ours
-  return typeof requestId === 'string' && UUID.test(requestId) ? requestId : null
+  return typeof requestId === 'string' && PURCHASE_ID.test(requestId) ? requestId : null
 }
 
 /** A checkout of a subscription: its payments are told by the subscription. */
