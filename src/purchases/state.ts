@@ -133,10 +133,7 @@ export type Standing = {
   readonly isDisputed: boolean
 }
 
-export function standingOf(
-  purchase: PurchaseState,
-  reversals: readonly KnownReversal[],
-): Standing {
+export function standingOf(purchase: PurchaseState, reversals: readonly KnownReversal[]): Standing {
   const paidAmount = basisOf(purchase, reversals)
   const sumOf = (states: readonly Reversal['state'][]) =>
     reversals
@@ -161,7 +158,7 @@ function basisOf(purchase: PurchaseState, reversals: readonly KnownReversal[]): 
   return latest?.paidAmount ?? purchase.paidAmount ?? purchase.amount
 }
 
-/** ceil(credits × reversed ÷ paid), exactly: whoever gives part of a credit back gives all of it. */
+/** ceil(credits × reversed ÷ paid), exactly: part of a credit given back is a credit. */
 export function targetOf(
   credits: number,
   { reversedAmount, paidAmount }: Pick<Standing, 'reversedAmount' | 'paidAmount'>,
