@@ -10,9 +10,15 @@ import type { TestContext } from '../helpers/database.js'
 import { openShop, type Shop } from './kit.js'
 
 export const PRODUCT = 'prod_starter'
+export const PLAN = 'prod_monthly'
 /** With 21 % of tax on top of 5.00 USD. */
 export const PAID = 605
 export const CREDITS = 100
+
+const PRODUCTS = [
+  { id: PRODUCT, price: 500 },
+  { id: PLAN, price: 1_500, recurring: true },
+]
 
 const DEADLINE_MS = 20_000
 const PAUSE_MS = 20
@@ -43,7 +49,7 @@ export const openCreemShop = async (
     environment = {},
   }: { readonly beside?: CreemShop; readonly environment?: Record<string, string> } = {},
 ): Promise<CreemShop> => {
-  const creem = beside?.creem ?? (await startCreem(t, [{ id: PRODUCT, price: 500 }]))
+  const creem = beside?.creem ?? (await startCreem(t, PRODUCTS))
   const shop = await openShop(t, {
     ...(beside && { url: beside.url }),
     environment: {

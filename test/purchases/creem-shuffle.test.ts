@@ -33,8 +33,9 @@ const live = async (shop: CreemShop, random: Random) => {
     const left = PAID - (transaction?.refunded_amount ?? 0)
     if (left === 0 || transaction?.status === 'chargeback') continue
     const amount = random() < 0.3 ? left : Math.ceil(random() * left)
-    if (random() < 0.2) events.push(creem.dispute(paymentId))
-    else if (random() < 0.2) events.push(creem.refundPayment(paymentId, amount, 'failed'))
+    const fate = random()
+    if (fate < 0.2) events.push(creem.dispute(paymentId))
+    else if (fate < 0.4) events.push(creem.refundPayment(paymentId, amount, 'failed'))
     else events.push(creem.refundPayment(paymentId, amount))
   }
   return { sales, events }
