@@ -111,20 +111,20 @@ const dispatchDeps = ({ db, now, config, log }: Core, audit: AuditSink) => {
   }
 }
 
-const collectorsOf = ({ figures, unplacedMs }: Undelivered): readonly Collector[] => [
+const collectorsOf = (undelivered: Undelivered): readonly Collector[] => [
   {
     name: 'creditd_events_undelivered',
-    help: 'Events that wait to be sent to webhook endpoints, 10,000 at most for each',
-    read: async () => (await figures()).count,
+    help: 'Events that wait to be sent to webhook endpoints, 1,000 each at most',
+    read: undelivered.count,
   },
   {
     name: 'creditd_events_undelivered_oldest_seconds',
     help: 'Age of the oldest event that waits to be sent to a webhook endpoint; 0 without any',
-    read: async () => (await figures()).oldestMs / 1_000,
+    read: async () => (await undelivered.oldestMs()) / 1_000,
   },
   {
     name: 'creditd_events_unplaced_oldest_seconds',
     help: 'Age of the oldest event that waits for its place in the feed; 0 without any',
-    read: async () => (await unplacedMs()) / 1_000,
+    read: async () => (await undelivered.unplacedMs()) / 1_000,
   },
 ]

@@ -8,7 +8,7 @@ import type { DeliveryQuery, DeliveryView } from './schema.js'
 import { eventDeliveries as table, webhookEndpoints } from './tables.js'
 
 /** Counted no further: what is beyond is too much anyway. */
-const MAX_COUNTED = 10_000
+const MAX_COUNTED = 1_000
 
 export type Undelivered = {
   /**
@@ -16,8 +16,10 @@ export type Undelivered = {
    * `webhook_endpoint_not_found`.
    */
   list(endpointId: string, query: DeliveryQuery): Promise<Page<DeliveryView>>
-  /** How many wait for endpoints that are on, 10,000 each at most, and how old the oldest is. */
-  figures(): Promise<{ readonly count: number; readonly oldestMs: number }>
+  /** How many wait for endpoints that are on, 1,000 each at most. */
+  count(): Promise<number>
+  /** How long the oldest of these waits, in ms; 0: none does. */
+  oldestMs(): Promise<number>
   /** How long the oldest event waits for its place in the feed, in ms; 0: none does. */
   unplacedMs(): Promise<number>
 }
@@ -60,19 +62,32 @@ export function createUndelivered({ db, now }: UndeliveredDeps): Undelivered {
       return { items: items.map(viewOf), nextCursor }
     },
 
-    async figures() {
-      const { rows } = await db.readOrm.execute<{ count: number; created_ms: number | null }>(sql`
-        select coalesce(sum(p.count), 0)::bigint as count, to_ms(min(p.created_at)) as created_ms
+    async count() {
+      const { rows } = await db.readOrm.execute<{ count: number }>(sql`
+        select coalesce(sum(p.count), 0)::bigint as count
           from webhook_endpoints w
          cross join lateral (
-           select count(*) as count, min(d.created_at) as created_at
-             from (select created_at from event_deliveries
+           select count(*) as count
+             from (select from event_deliveries
                     where endpoint_id = w.id and status = 'pending'
-                    order by position
+                    order by next_attempt_at, position
                     limit ${MAX_COUNTED}) d) p
          where w.enabled`)
-      const [figures] = rows
-      return { count: figures?.count ?? 0, oldestMs: ageOf(figures?.created_ms) }
+      return rows[0]?.count ?? 0
+    },
+
+    async oldestMs() {
+      const { rows } = await db.readOrm.execute<{ created_ms: number | null }>(sql`
+        select to_ms(min(p.created_at)) as created_ms
+          from webhook_endpoints w
+         cross join lateral (
+           select d.created_at
+             from event_deliveries d
+            where d.endpoint_id = w.id and d.status = 'pending'
+            order by d.position
+            limit 1) p
+         where w.enabled`)
+      return ageOf(rows[0]?.created_ms)
     },
 
     async unplacedMs() {
