@@ -61,7 +61,9 @@ export const transaction = z
     metadata: storedMetadata,
     createdAt: timestamp,
     reason: z.string().optional(),
-    grantId: grantId.optional().meta({ description: 'The grant that was made or revoked.' }),
+    grantId: grantId.optional().meta({
+      description: 'The grant that was made or revoked, or the one that was clawed back.',
+    }),
     holdId: holdId.optional().meta({ description: 'The hold that was made or changed.' }),
     amountHeld: amount.optional().meta({ description: 'What the hold reserves, or reserved.' }),
     status: holdStatus
@@ -71,6 +73,14 @@ export const transaction = z
     refundOf: transactionId.optional().meta({ description: 'The charge that was refunded.' }),
     to: z.string().optional().meta({ description: 'The account that received a transfer.' }),
     from: z.string().optional().meta({ description: 'The account a transfer came from.' }),
+    purchaseId: z.string().optional().meta({ description: 'The purchase it belongs to.' }),
+    planId: z.string().optional().meta({ description: 'The plan it belongs to.' }),
+    clawedBack: amount.optional().meta({
+      description:
+        'By how much less the grant counts as given. It left the balance, became `debt`, or had ' +
+        'left the grant unused before. Negative when credits are reinstated.',
+    }),
+    debt: amount.optional().meta({ description: 'The part of `clawedBack` that is owed now.' }),
   })
   .meta({
     id: 'Transaction',
@@ -132,6 +142,7 @@ const MAKES_GRANT: ReadonlySet<TransactionType> = new Set([
   'adjustment',
   'transfer_in',
   'transfer_return',
+  'allocation',
 ])
 
 type Detail = {
@@ -143,6 +154,10 @@ type Detail = {
   readonly chargeSeq?: number
   readonly to?: string
   readonly from?: string
+  readonly purchaseId?: string
+  readonly planId?: string
+  readonly clawedBack?: number
+  readonly debt?: number
 }
 
 function detailsOf(row: Row): Partial<Transaction> {
@@ -164,5 +179,14 @@ function detailsOf(row: Row): Partial<Transaction> {
     ...(chargeSeq !== undefined && { refundOf: encodeId('txn', accountId, chargeSeq) }),
     ...(to !== undefined && { to }),
     ...(from !== undefined && { from }),
+    ...factOf(detail),
   }
 }
+
+/** What money or a plan brought about. */
+const factOf = ({ purchaseId, planId, clawedBack, debt }: Detail): Partial<Transaction> => ({
+  ...(purchaseId !== undefined && { purchaseId }),
+  ...(planId !== undefined && { planId }),
+  ...(clawedBack !== undefined && { clawedBack }),
+  ...(debt !== undefined && { debt }),
+})

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { newKey } from '../../src/ledger/ids.js'
 import type { Operation } from '../../src/ledger/model.js'
 import {
@@ -5,6 +6,7 @@ import {
   count,
   type Ground,
   grant,
+  ids,
   keyOf,
   open,
   requestOf,
@@ -13,8 +15,13 @@ import {
 } from './kit.js'
 
 /** `target` credits of a grant in all. */
-const clawBack = (grantSeq: number, target: number, key = newKey()): Operation => ({
-  ...requestOf('ann', key),
+const clawBack = (
+  grantSeq: number,
+  target: number,
+  key = newKey(),
+  accountId = 'ann',
+): Operation => ({
+  ...requestOf(accountId, key),
   ...{ kind: 'claw_back', grantSeq, target, reason: null, detail: { purchaseId: 'p' } },
   announce: { type: 'purchase.refunded', data: { purchaseId: 'p' } },
 })
@@ -140,3 +147,54 @@ withGround('what was clawed back is found again by an archived grant', async (t,
   await ledger.submit(clawBack(1, 30))
   t.match(await figuresOf(ground), { balance: 70, debt: 0 })
 })
+
+withGround('back ends that are killed lose and double no claw-back (F2)', async (t, ground) => {
+  const { ledger } = await ground.open({ limits: { timeoutMs: 3000 } })
+  const accounts = ids(20)
+  await Promise.all(accounts.map((id) => ledger.submit(open(id, 100))))
+  let isOver = false
+  /** One after the other, each until its outcome is known; gives the last target and the charges. */
+  const call = async (id: string) => {
+    let [target, charged, unknown] = [0, 0, 0]
+    for (let i = 0; !isOver; i += 1) {
+      const next = (target + 37) % 101
+      const asked = i % 2 === 0 ? clawBack(1, next, newKey(), id) : charge(id, 3)
+      for (;;) {
+        const word = await told(ledger.submit(asked))
+        if (word === 'outcome_unknown' || word === 'overloaded') unknown += 1
+        else if (word === 'insufficient_credits') break
+        else {
+          t.ok(['applied', 'replayed'].includes(word), word)
+          if (asked.kind === 'charge') charged += 3
+          else target = next
+          break
+        }
+      }
+    }
+    return { id, target, charged, unknown }
+  }
+  const calls = Promise.all(accounts.map(call))
+  for (let i = 0; i < 10; i += 1) {
+    await sleep(100)
+    await ground.pool.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and query like '%ledger_%' and pid <> pg_backend_pid()`,
+    )
+  }
+  isOver = true
+  for (const { id, target, charged } of await calls) {
+    const { rows } = await ground.pool.query(BOOKS, [id])
+    t.match(rows[0], { clawed: target, net: 100 - target - charged }, id)
+    t.equal(rows[0]?.events, rows[0]?.rows, 'one event for each row')
+  }
+  t.same(ground.faults, [])
+})
+
+const BOOKS = `
+  select balance - debt as net,
+         (select coalesce(sum(amount), 0)::int from refunds r where r.account_id = a.id) as clawed,
+         (select count(*)::int from transactions t
+           where t.account_id = a.id and t.type in ('claw_back', 'reinstate')) as rows,
+         (select count(*)::int from events e
+           where e.account_id = a.id and e.type = 'purchase.refunded') as events
+    from accounts a where id = $1`
