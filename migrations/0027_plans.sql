@@ -96,12 +96,14 @@ create table provider_subscriptions (
   status text,
   will_end boolean not null,
   as_of timestamp (3) with time zone,
+  plan_since timestamp (3) with time zone,
   created_at timestamp (3) with time zone not null,
   updated_at timestamp (3) with time zone not null,
   constraint provider_subscriptions_pk primary key (provider, subscription_id),
   constraint provider_subscriptions_status_known
     check (status in ('active', 'trialing', 'past_due', 'unpaid', 'paused', 'canceled')),
-  constraint provider_subscriptions_reading_whole check ((status is null) = (as_of is null))
+  constraint provider_subscriptions_reading_whole
+    check ((status is null) = (as_of is null) and (plan_since is null) = (as_of is null))
 );
 --> statement-breakpoint
 create index provider_subscriptions_account on provider_subscriptions using btree (account_id);

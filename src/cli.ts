@@ -6,6 +6,7 @@ import { defineCommand, runMain } from 'citty'
 import { alertsCommand } from './cli/alerts.js'
 import { command, json, show, yes } from './cli/command.js'
 import { keysCommand } from './cli/keys.js'
+import { plansCommand } from './cli/plans.js'
 import { purchasesCommand } from './cli/purchases.js'
 import { redisCheckCommand, redisHealthCommand, redisKeysCommand } from './cli/redis.js'
 import { webhooksCommand } from './cli/webhooks.js'
@@ -166,6 +167,7 @@ const main = defineCommand({
     'alerts:check': alertsCommand,
     'grant-existing': grantExistingCommand,
     keys: keysCommand,
+    plans: plansCommand,
     purchases: purchasesCommand,
     webhooks: webhooksCommand,
     'redis:check': redisCheckCommand,

@@ -13,6 +13,8 @@ const MAX_PAYMENTS = 400
 const MAX_LINKS = 100
 
 export type Billed = Reading & { readonly accountId: string }
+/** A reading to be taken in; since when the plan has been so follows from those before it. */
+export type NewReading = Omit<Billed, 'planSinceMs'>
 
 type Row = {
   provider: ProviderName
@@ -22,10 +24,12 @@ type Row = {
   status: Status | null
   will_end: boolean
   as_of_ms: number | null
+  plan_since_ms: number | null
 }
 
 const COLUMNS = sql`
-  provider, subscription_id, account_id, plan_id, status, will_end, to_ms(as_of) as as_of_ms`
+  provider, subscription_id, account_id, plan_id, status, will_end, to_ms(as_of) as as_of_ms,
+  to_ms(plan_since) as plan_since_ms`
 
 /** What is known of a provider's subscription; null: it was never heard of. */
 export async function readBilled(
@@ -46,19 +50,22 @@ export async function readBilled(
 export async function putReading(
   tx: Transaction,
   { provider, subscriptionId }: Link,
-  { accountId, planId, status, willEnd, asOfMs }: Billed,
+  { accountId, planId, status, willEnd, asOfMs }: NewReading,
   nowMs: number,
 ): Promise<boolean> {
   const { rowCount } = await tx.execute(sql`
     insert into provider_subscriptions as p (
-      provider, subscription_id, account_id, plan_id, status, will_end, as_of, created_at,
-      updated_at)
+      provider, subscription_id, account_id, plan_id, status, will_end, as_of, plan_since,
+      created_at, updated_at)
     values (
       ${provider}, ${subscriptionId}, ${accountId}, ${planId}, ${status}, ${willEnd},
-      from_ms(${asOfMs}::bigint), from_ms(${nowMs}), from_ms(${nowMs}))
+      from_ms(${asOfMs}::bigint), from_ms(${asOfMs}::bigint), from_ms(${nowMs}),
+      from_ms(${nowMs}))
     on conflict (provider, subscription_id) do update
        set account_id = excluded.account_id, plan_id = excluded.plan_id,
            status = excluded.status, will_end = excluded.will_end, as_of = excluded.as_of,
+           plan_since = case when p.plan_id = excluded.plan_id and p.as_of is not null
+                             then p.plan_since else excluded.as_of end,
            updated_at = excluded.updated_at
      where excluded.as_of is not null and (p.as_of is null or p.as_of < excluded.as_of)`)
   if (rowCount === 1) return true
@@ -112,7 +119,7 @@ export async function knownOf(
     jsonb_to_recordset(${JSON.stringify(links)}::jsonb) k (provider text, "subscriptionId" text)`
   const { rows } = await on.execute<Row>(sql`
     select p.provider, p.subscription_id, p.account_id, p.plan_id, p.status, p.will_end,
-           to_ms(p.as_of) as as_of_ms
+           to_ms(p.as_of) as as_of_ms, to_ms(p.plan_since) as plan_since_ms
       from ${asked}
       join provider_subscriptions p
         on p.provider = k.provider and p.subscription_id = k."subscriptionId"`)
@@ -161,6 +168,7 @@ const billedOf = (row: Row): Billed => ({
   status: row.status,
   willEnd: row.will_end,
   asOfMs: row.as_of_ms,
+  planSinceMs: row.plan_since_ms,
 })
 
 const paymentOf = (row: PaymentRow): Payment => ({

@@ -30,6 +30,8 @@ export type Reading = {
   readonly status: Status | null
   readonly willEnd: boolean
   readonly asOfMs: number | null
+  /** Since when it has been this plan. */
+  readonly planSinceMs: number | null
 }
 
 export type Payment = Pick<
@@ -187,8 +189,8 @@ export function periodOn({ anchorMs, paidUntilMs, last }: Schedule, atMs: number
 
 /**
  * The plans of a period. At its beginning the one that was paid for last, or the one that the
- * provider names now if that has fewer credits: rises count when they are paid, falls when they
- * are told. What is paid for within the period follows.
+ * provider named by then if that has fewer credits: rises count when they are paid, falls from the
+ * next period after they were told. What is paid for within the period follows.
  */
 function plansOf(period: Period | null, known: Known, planOf: PlanOf, nowMs: number): Plans {
   const { reading, payments } = known
@@ -198,7 +200,8 @@ function plansOf(period: Period | null, known: Known, planOf: PlanOf, nowMs: num
   const later = until.filter(({ periodStartMs }) => periodStartMs > startMs)
   const told = planOf(reading.planId)
   const paid = first ? planOfPayment(first, planOf) : told
-  const isFall = reading.asOfMs !== null && told.monthlyCredits < paid.monthlyCredits
+  const isTold = reading.planSinceMs !== null && reading.planSinceMs <= startMs
+  const isFall = isTold && told.monthlyCredits < paid.monthlyCredits
   const isFresh = first === undefined || first.periodStartMs === startMs
   return {
     first: isFall && !isFresh ? told : paid,

@@ -138,6 +138,8 @@ export const providerSubscriptions = pgTable(
     status: text(),
     willEnd: boolean('will_end').notNull(),
     asOf: instant('as_of'),
+    /** Since when, by readings, it has been this plan. */
+    planSince: instant('plan_since'),
     createdAt: instant('created_at').notNull(),
     updatedAt: instant('updated_at').notNull(),
   },
@@ -145,7 +147,10 @@ export const providerSubscriptions = pgTable(
     primaryKey({ name: 'provider_subscriptions_pk', columns: [t.provider, t.subscriptionId] }),
     index('provider_subscriptions_account').on(t.accountId),
     check('provider_subscriptions_status_known', sql`${t.status} in ${STATUSES}`),
-    check('provider_subscriptions_reading_whole', sql`(${t.status} is null) = (${t.asOf} is null)`),
+    check(
+      'provider_subscriptions_reading_whole',
+      sql`(${t.status} is null) = (${t.asOf} is null) and (${t.planSince} is null) = (${t.asOf} is null)`,
+    ),
   ],
 )
 

@@ -15,6 +15,8 @@ const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])
   [/^DELETE .*\/sessions$/, ['sessions:write']],
   [/^POST .*\/(charges|holds|capture|release|extend)$/, ['credits:write']],
   [/^POST .*\/(grants|refunds|adjustments|transfers)$/, ['grants:write']],
+  [/^GET \/v1\/plans(\/\{\w+\})?$/, 'public'],
+  [/^(PUT|DELETE) .*\/subscription$/, ['grants:write']],
   [/^(PUT .*\/membership|DELETE .*\/grants\/\{\w+\})$/, ['grants:write']],
   [/^POST \/v1\/operations$/, ['credits:write', 'grants:write']],
   [/^GET \/v1\/rate-limits/, ['limits:write', 'credits:read']],
@@ -28,7 +30,7 @@ const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])
 /** What sessions reach: of their own account, of themselves, or of what is nobody's. */
 const SESSIONS: readonly (readonly [RegExp, 'own' | 'self' | 'shared' | 'transaction'])[] = [
   [/^GET \/v1\/accounts\/\{accountId\}$/, 'own'],
-  [/^GET .*\/(balance|transactions|usage|grants|holds|access)$/, 'own'],
+  [/^GET .*\/(balance|transactions|usage|grants|holds|access|subscription)$/, 'own'],
   [/^GET .*\/holds\/\{holdId\}$/, 'own'],
   [/^POST .*\/(charges|holds)$/, 'own'],
   [/^GET \/v1\/transactions\/\{transactionId\}$/, 'transaction'],
@@ -58,6 +60,7 @@ const furnish = async (scene: Scene) => {
   await call('PUT', '/v1/prices/draw', { cost: 1 })
   await open('ada', 100)
   await open('bob', 100)
+  await call('PUT', '/v1/accounts/ada/subscription', { planId: 'free' })
   const charge = await call('POST', '/v1/accounts/ada/charges', { amount: 1 })
   const hold = await call('POST', '/v1/accounts/ada/holds', { amount: 1, ttlSeconds: 60 })
   const ids: Record<string, string> = {
@@ -66,6 +69,7 @@ const furnish = async (scene: Scene) => {
     holdId: hold.body.holdId,
     grantId: charge.body.grants[0].grantId,
     action: 'draw',
+    planId: 'free',
   }
   const pathOf = (template: string, other: Record<string, string> = {}) =>
     template.replace(/\{(\w+)\}/g, (_all, name) => ({ ...ids, ...other })[name] ?? 'x')
