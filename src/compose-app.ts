@@ -11,11 +11,11 @@ import { buildApp } from './app.js'
 import type { Core } from './compose.js'
 import { composeAlerts } from './compose-alerts.js'
 import { composeEvents } from './compose-events.js'
-import { composePlans } from './compose-plans.js'
+import { type ComposedPlans, composePlans } from './compose-plans.js'
 import { composeProviderReconcile } from './compose-provider-reconcile.js'
 import { composePurchases } from './compose-purchases.js'
 import { composeReconcile } from './compose-reconcile.js'
-import { composeRevocations, composeSessions } from './compose-sessions.js'
+import { type ComposedSessions, composeRevocations, composeSessions } from './compose-sessions.js'
 import { type ComposedStores, composeStores, storeCollectors } from './compose-stores.js'
 import { composeWebhooks } from './compose-webhooks.js'
 import { type Credits, type CreditsDeps, createCredits } from './credits/credits.js'
@@ -67,20 +67,12 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
     onClosed: sessions.sessions.revokeAll,
     rolloverOf: plans.rolloverOf,
   })
-  const purchases = composePurchases(core, {
-    payeeOf: sessions.payeeOf,
-    emailOf: async (accountId) => (await credits.accounts.get(accountId)).email,
-  })
-  const takers = { purchases: purchases.takeFact, plans: plans.takeFact }
-  const inbox = composeWebhooks(core, { metrics, takers, ...purchases })
-  composeProviderReconcile(core, { takers, providers: purchases.providers })
   addJobs(core, records)
   const app = await buildApp({
     http: { ...composeHttp(core, stores, metrics), authenticator, audit, version },
     once: createOnce({ records, digest }),
     credits,
-    purchases,
-    inbox,
+    ...composePayments(core, { metrics, credits, plans, payeeOf: sessions.payeeOf }),
     plans,
     sessions,
     events,
@@ -89,6 +81,25 @@ export const composeApp = async (core: Core, options: AppOptions): Promise<Compo
     limits: createLimits({ store: stores.rateLimit, policies: config.limits.policies, now }),
   })
   return { app, close: closeOf(app, audit, stores) }
+}
+
+type PaymentDeps = {
+  readonly metrics: Metrics
+  readonly credits: Credits
+  readonly plans: ComposedPlans
+  readonly payeeOf: ComposedSessions['payeeOf']
+}
+
+/** What is sold, and what providers tell: by their events, and by night when they are asked. */
+const composePayments = (core: Core, { metrics, credits, plans, payeeOf }: PaymentDeps) => {
+  const purchases = composePurchases(core, {
+    payeeOf,
+    emailOf: async (accountId) => (await credits.accounts.get(accountId)).email,
+  })
+  const { providers } = purchases
+  const takers = { purchases: purchases.takeFact, plans: plans.takeFact }
+  composeProviderReconcile(core, { takers, providers })
+  return { purchases, inbox: composeWebhooks(core, { metrics, takers, providers }) }
 }
 
 const closeOf = (app: App, audit: AuditWriter, stores: ComposedStores) => async () => {

@@ -142,10 +142,12 @@ t.test('a provider that is down fails alone, and is asked again', async (t) => {
   await shop.sellByStripe('bob')
   shop.clock.aheadMs = 2 * HOUR_MS
   shop.creem.fault = 503
-  await t.rejects(shop.runJob(JOB), {
-    message:
-      /creem failed: .*503.*stripe done: .* 1 repaired|stripe done: .* 1 repaired.*creem failed: .*503/,
-  })
+  const failure = await shop.runJob(JOB).then(
+    () => '',
+    (error: Error) => error.message,
+  )
+  t.match(failure, /creem failed: .*503/)
+  t.match(failure, /stripe done: .* 1 repaired/)
   t.strictSame(await shop.rows('bob'), [['grant', CREDITS]])
   t.strictSame(await shop.rows('ann'), [])
   shop.creem.fault = null
