@@ -12,10 +12,7 @@ export const SCOPES = [
   'admin',
 ] as const
 /** Keys may have these already; no route asks for them yet. */
-export const COMING_SCOPES: readonly string[] = [
-  'purchases:write',
-  'invites:write',
-] satisfies readonly Scope[]
+export const COMING_SCOPES: readonly string[] = ['invites:write'] satisfies readonly Scope[]
 export type Scope = (typeof SCOPES)[number]
 
 /**

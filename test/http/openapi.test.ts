@@ -102,7 +102,12 @@ const RUNS = 40
 
 t.test('whatever is sent, every reply is documented and none is a 5xx', async (t) => {
   // calls on behalf of a user are not to end in refusals that look at nothing
-  const environment = { RATE_LIMIT_API: '1000000/1m', RATE_LIMIT_SEARCH: '1000000/1m' }
+  const environment = {
+    ENABLE_CREDIT_PURCHASES: 'true',
+    RATE_LIMIT_API: '1000000/1m',
+    RATE_LIMIT_SEARCH: '1000000/1m',
+    RATE_LIMIT_PAYMENT: '1000000/1m',
+  }
   const service = await openApp(t, { environment })
   await service.open('user-42', 1_000_000)
   await service.call('PUT', '/v1/prices/image.generate', { cost: 1 })

@@ -6,10 +6,13 @@ import { openScene, type Scene } from './kit.js'
 type Operation = { readonly method: string; readonly template: string; readonly about: string }
 
 /** DESIGN's table of who may what, for keys, by the first rule that matches. */
-const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])[] = [
+type Rule = readonly Scope[] | 'public' | 'signed' | 'nobody'
+const KEYS: readonly (readonly [RegExp, Rule])[] = [
   [/^GET \/((api\/)?health.*|openapi\.json|openapi\.yaml)$/, 'public'],
   [/^POST \/v1\/sessions\/guest$/, 'public'],
   [/^GET \/v1\/credits\/status$/, 'public'],
+  [/^GET \/v1\/packages$/, 'public'],
+  [/^POST \/v1\/webhooks\/\w+$/, 'signed'],
   [/^(GET|DELETE) \/v1\/sessions\/current$/, 'nobody'],
   [/^\w+ \/v1\/sessions(\/current\/convert)?$/, ['sessions:write']],
   [/^DELETE .*\/sessions$/, ['sessions:write']],
@@ -18,6 +21,8 @@ const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])
   [/^GET \/v1\/plans(\/\{\w+\})?$/, 'public'],
   [/^(PUT|DELETE) .*\/subscription$/, ['grants:write']],
   [/^(PUT .*\/membership|DELETE .*\/grants\/\{\w+\})$/, ['grants:write']],
+  [/^GET .*\/purchases(\/\{\w+\})?$/, ['credits:read', 'purchases:write']],
+  [/^POST \/v1\/purchases/, ['purchases:write']],
   [/^POST \/v1\/operations$/, ['credits:write', 'grants:write']],
   [/^GET \/v1\/rate-limits/, ['limits:write', 'credits:read']],
   [/^POST \/v1\/rate-limits/, ['limits:write']],
@@ -28,12 +33,13 @@ const KEYS: readonly (readonly [RegExp, readonly Scope[] | 'public' | 'nobody'])
 ]
 
 /** What sessions reach: of their own account, of themselves, or of what is nobody's. */
-const SESSIONS: readonly (readonly [RegExp, 'own' | 'self' | 'shared' | 'transaction'])[] = [
+const SESSIONS: readonly (readonly [RegExp, 'own' | 'self' | 'shared' | 'narrowed'])[] = [
   [/^GET \/v1\/accounts\/\{accountId\}$/, 'own'],
-  [/^GET .*\/(balance|transactions|usage|grants|holds|access|subscription)$/, 'own'],
+  [/^GET .*\/(balance|transactions|usage|grants|holds|access|subscription|purchases)$/, 'own'],
   [/^GET .*\/holds\/\{holdId\}$/, 'own'],
   [/^POST .*\/(charges|holds)$/, 'own'],
-  [/^GET \/v1\/transactions\/\{transactionId\}$/, 'transaction'],
+  [/^GET \/v1\/(transactions|purchases)\/\{\w+\}$/, 'narrowed'],
+  [/^POST \/v1\/purchases$/, 'self'],
   [/^GET \/v1\/(prices|prices\/\{action\}|tiers)$/, 'shared'],
   [/^\w+ \/v1\/sessions\/current(\/convert)?$/, 'self'],
 ]
@@ -63,11 +69,15 @@ const furnish = async (scene: Scene) => {
   await call('PUT', '/v1/accounts/ada/subscription', { planId: 'free' })
   const charge = await call('POST', '/v1/accounts/ada/charges', { amount: 1 })
   const hold = await call('POST', '/v1/accounts/ada/holds', { amount: 1, ttlSeconds: 60 })
+  const purchase = { accountId: 'ada', packageId: 'pkg_starter' }
+  const bought = await call('POST', '/v1/purchases', purchase)
   const ids: Record<string, string> = {
     accountId: 'ada',
     transactionId: charge.body.transactionId,
     holdId: hold.body.holdId,
     grantId: charge.body.grants[0].grantId,
+    purchaseId: bought.body.purchaseId,
+    packageId: 'pkg_starter',
     action: 'draw',
     planId: 'free',
   }
@@ -87,8 +97,10 @@ const ask = async (scene: Scene, operation: Operation, path: string, key: string
   return { status: statusCode, headers, body: isJson ? JSON.parse(body) : body } as Reply
 }
 
+const SELLING = { environment: { ENABLE_CREDIT_PURCHASES: 'true' } }
+
 t.test('every route is open to the keys it should be open to, and to no other', async (t) => {
-  const scene = await openScene(t)
+  const scene = await openScene(t, SELLING)
   const { pathOf } = await furnish(scene)
   const keys = new Map<Scope, string>()
   for (const scope of SCOPES) {
@@ -103,6 +115,13 @@ t.test('every route is open to the keys it should be open to, and to no other', 
     // what could be undone by being allowed is asked of an account that is not there
     const path = pathOf(operation.template, operation.method === 'GET' ? {} : { accountId: 'zoe' })
     const status = async (key: string | null) => (await ask(scene, operation, path, key)).status
+    if (rule === 'signed') {
+      // proven by its body alone: whatever the credential, it is the same to it
+      for (const key of [null, 'nonsense', keys.get('admin') ?? '']) {
+        t.equal(await status(key), 404, `${name}, which has no secret to prove it by`)
+      }
+      continue
+    }
     if (rule === 'public') {
       t.match(await status(null), /^20[01]$/, name)
       t.match(await status('nonsense'), /^20[01]$/, `${name} with a bad key`)
@@ -122,12 +141,12 @@ t.test('every route is open to the keys it should be open to, and to no other', 
 })
 
 t.test('every route is open to the sessions it should be open to, and to no other', async (t) => {
-  const scene = await openScene(t)
+  const scene = await openScene(t, SELLING)
   const { pathOf } = await furnish(scene)
   for (const operation of operationsOf(scene)) {
     const { method, template } = operation
     const name = `${method} ${template}`
-    if (ruleOf(KEYS, name) === 'public') continue
+    if (['public', 'signed'].includes(String(ruleOf(KEYS, name)))) continue
     const reach = ruleOf(SESSIONS, name)
     const callers = {
       owner: await scene.begin('ada'),
@@ -153,7 +172,8 @@ t.test('every route is open to the sessions it should be open to, and to no othe
     }
     t.match(operation.about, 'session', name)
     t.notOk([403, 404].includes(replies.owner.status), `${name} by its owner`)
-    const missing = pathOf(template, { accountId: 'zoe', transactionId: 'txn_MTc6em9l' })
+    const other = { transactionId: 'txn_MTc6em9l', purchaseId: 'pur_none' }
+    const missing = pathOf(template, { accountId: 'zoe', ...other })
     for (const who of ['other', 'guest'] as const) {
       if (reach === 'self' || reach === 'shared') {
         t.equal(replies[who].status, replies.owner.status, `${name} by ${who}`)
@@ -172,7 +192,7 @@ const tellOf = ({ status, body, headers }: Reply) => {
   return {
     status,
     ...rest,
-    detail: detail.replace(/\b(ada|zoe)\b/, 'it'),
+    detail: detail.replace(/\b(ada|zoe|pur_\w+)\b/, 'it'),
     headers: Object.keys(headers).sort(),
   }
 }
