@@ -27,9 +27,9 @@ const SLICE_ACCOUNTS = 1000
 
 /**
  * Reads the books of one account, or of all, and names each disagreement: the balance against
- * the rows, the chain of rows, the lots, the holds, the refunds, claw-backs and debt. Each account is read in one
- * snapshot, all of them in slices. Archived rows count, and so does what belongs to no account.
- * Changes nothing.
+ * the rows, the chain of rows, the lots, the holds, the refunds, claw-backs and debt. Each account
+ * is read in one snapshot, all of them in slices. Archived rows count, and so does what belongs to
+ * no account. Changes nothing.
  */
 export async function verify(
   reader: Reader,
@@ -100,7 +100,8 @@ const SUMS = `
          count(*) filter (where r.seq <> r.seq_before + 1) as gaps,
          sum(r.amount) filter (where r.type = 'refund') as refunded,
          sum(r.clawed_back) as clawed_back,
-         count(*) filter (where r.debt_after is distinct from r.debt_before + r.debt_change) as indebted,
+         count(*) filter (
+           where r.debt_after is distinct from r.debt_before + r.debt_change) as indebted,
          count(*) filter (where case r.type
            when 'claw_back' then (r.debt_change - r.amount between 0 and r.clawed_back) is not true
            when 'reinstate' then (r.amount between 0 and -r.clawed_back) is not true

@@ -153,7 +153,7 @@ withGround('back ends that are killed lose and double no claw-back (F2)', async 
   const accounts = ids(20)
   await Promise.all(accounts.map((id) => ledger.submit(open(id, 100))))
   let isOver = false
-  /** One after the other, each until its outcome is known; gives the last target and the charges. */
+  /** One after the other, each until its outcome is known; the last target, and the charges. */
   const call = async (id: string) => {
     let [target, charged, unknown] = [0, 0, 0]
     for (let i = 0; !isOver; i += 1) {

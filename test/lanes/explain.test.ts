@@ -7,10 +7,8 @@ import { decide } from '../../src/ledger/rules.js'
 import { type Books, contextOf, emptyBooks, post, readBack } from '../ledger/model-books.js'
 import { explain } from './explain.js'
 import { START_MS, type Write } from './fake-database.js'
-import { realKit } from './kit.js'
 import { TOLD } from './operations.js'
 import { createRandom, type Random } from './random.js'
-import { play } from './scenario.js'
 import { act, charge, grant, request } from './stage.js'
 
 const NOW_MS = START_MS + 1000
@@ -87,10 +85,6 @@ t.test('every state on the way is found, however many orders there are', async (
   )
   // The freeze and the unfreeze may stand before the hold, or about any of the grants; no more.
   t.ok(found.length <= 3 * way.length, `${found.length} states`)
-})
-
-t.test('LANES_SEED=2083859120: a freeze between a hold and twenty rows', async () => {
-  await play(2083859120, realKit)
 })
 
 t.test('nothing but what was asked, each once, explains a write', async (t) => {

@@ -94,11 +94,8 @@ function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
       return { ...request, kind, tier: `tier ${request.key}`, tierExpiresAtMs: soonMs }
     case 'charge':
       return { ...request, kind, action: 'draw', quote }
-    case 'grant': {
-      const lot = { source: random.pick(['monthly', 'bonus', 'purchased'] as const), priority: 50 }
-      const expiresAtMs = random.pick([null, soonMs])
-      return { ...request, kind, ...lot, amount: random.between(1, 80), expiresAtMs, reason }
-    }
+    case 'grant':
+      return { ...request, kind, ...grantOf(random, soonMs), reason }
     case 'refund':
       return { ...request, kind, chargeSeq: seq, amount: random.pick([null, 1, 5]), reason }
     case 'hold':
@@ -113,24 +110,34 @@ function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
       return { ...request, kind, amount: random.pick([-7, -1, 4]), reason }
     case 'revoke':
       return { ...request, kind, grantSeq: seq, reason }
-    case 'allocation': {
-      const lot = { source: 'monthly', priority: 40, expiresAtMs: soonMs } as const
-      const parts = [20, 5].slice(random.between(0, 2)).map((amount) => ({ ...lot, amount }))
-      const membership = random.pick([
-        null,
-        { tier: `plan ${request.key}`, tierExpiresAtMs: soonMs },
-      ])
-      return { ...request, kind, parts, membership, detail: { planId: 'pro' } }
-    }
-    case 'claw_back': {
-      // the opening bonus, mostly: many claw-backs of one grant
-      const grantSeq = random.pick([1, 1, seq])
-      const target = random.pick([0, 1, 30, 50])
-      return { ...request, kind, grantSeq, target, reason, detail: { purchaseId: 'p' } }
-    }
+    case 'allocation':
+      return { ...request, kind, ...allocationOf(random, soonMs), detail: { planId: 'pro' } }
+    case 'claw_back':
+      return { ...request, kind, ...clawBackOf(random, seq), reason, detail: { purchaseId: 'p' } }
     case 'transfer_out':
       return { ...request, kind, to: 'elsewhere', amount: price + 1 }
     default:
       return { ...request, kind }
   }
 }
+
+const grantOf = (random: Random, soonMs: number) => ({
+  source: random.pick(['monthly', 'bonus', 'purchased'] as const),
+  priority: 50,
+  expiresAtMs: random.pick([null, soonMs]),
+  amount: random.between(1, 80),
+})
+
+/** None to two lots, and now and then a tier. */
+function allocationOf(random: Random, soonMs: number) {
+  const lot = { source: 'monthly', priority: 40, expiresAtMs: soonMs } as const
+  const parts = [20, 5].slice(random.between(0, 2)).map((amount) => ({ ...lot, amount }))
+  const tier = { tier: `plan ${random.between(0, 1000)}`, tierExpiresAtMs: soonMs }
+  return { parts, membership: random.pick([null, tier]) }
+}
+
+/** Of the opening bonus, mostly: many claw-backs of one grant. */
+const clawBackOf = (random: Random, seq: number) => ({
+  grantSeq: random.pick([1, 1, seq]),
+  target: random.pick([0, 1, 30, 50]),
+})
