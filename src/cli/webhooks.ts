@@ -60,8 +60,11 @@ const withStore = <T>(config: Config, act: (store: InboxStore) => Promise<T>): P
     act(createInboxStore({ orm, now: Date.now, newId: randomUUID })),
   )
 
-const describe = ({ id, provider, eventId, type, objectId, attempts, deadAt, reason }: DeadEvent) =>
-  [
+const describe = (event: DeadEvent): readonly string[] => {
+  const { id, provider, eventId, type, objectId, attempts, deadAt, reason } = event
+  const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`
+  return [
     `${id}  ${provider}  ${type}  ${objectId ?? '-'}  dead since ${deadAt}`,
-    `  ${eventId}, after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}: ${reason ?? '-'}`,
-  ] as const
+    `  ${eventId}, after ${tries}: ${reason ?? '-'}`,
+  ]
+}

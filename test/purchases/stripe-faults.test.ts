@@ -100,6 +100,31 @@ t.test('a payment of a purchase that nobody knows is dead after days, not lost',
   t.equal((await shop.books('ann')).balance, 0)
 })
 
+t.test('the metrics tell what waits and what is dead', async (t) => {
+  const shop = await openShop(t)
+  const figures = async () => {
+    const { body } = await shop.call('GET', '/metrics')
+    const of = (name: string) =>
+      Number(new RegExp(`^creditd_webhook_inbox_${name} (\\S+)$`, 'm').exec(body)?.[1])
+    return { waiting: of('waiting'), dead: of('dead'), oldest: of('oldest_seconds') }
+  }
+  t.same(await figures(), { waiting: 0, dead: 0, oldest: 0 })
+  const wrong = await begin(shop, 'ann')
+  wrong.session.currency = 'jpy'
+  await shop.tell(wrong.event)
+  await shop.settle()
+  const { event } = await begin(shop, 'bob')
+  shop.standIn.fail({ status: 500 })
+  await shop.tell(event)
+  shop.clock.aheadMs += 60_000
+  const { waiting, dead, oldest } = await figures()
+  t.same({ waiting, dead }, { waiting: 1, dead: 1 })
+  t.ok(oldest >= 60 && oldest < 120, `${oldest} s`)
+  shop.standIn.fail(null)
+  await shop.settle()
+  t.match(await figures(), { waiting: 0, dead: 1, oldest: 0 })
+})
+
 type Life = {
   readonly accountId: string
   /** What is still to happen at Stripe; each gives the events that tell of it. */

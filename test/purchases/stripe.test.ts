@@ -1,7 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { CheckoutFact, PaymentFact, ReversalFact } from '../../src/payment-facts.js'
 import type { NewCheckout, PaymentProvider } from '../../src/purchases/providers/provider.js'
 import { createStripe, isLiveStripeKey } from '../../src/purchases/providers/stripe.js'
+import { STRIPE_EVENT_TYPES } from '../../src/purchases/providers/stripe-events.js'
+import { ROOT } from '../helpers/cluster.js'
 import type { TestContext } from '../helpers/database.js'
 import { type StripeStandIn, startStripe, type Thing } from '../helpers/stripe-stand-in.js'
 import { createWorld, eventOf, type StripeWorld, signed } from './stripe-kit.js'
@@ -369,4 +373,10 @@ t.test('a key tells its mode', async (t) => {
   ] as const) {
     t.equal(isLiveStripeKey(key), mode, String(key))
   }
+})
+
+t.test('the guide names the types of events that are read, and no others', async (t) => {
+  const guide = readFileSync(join(ROOT, 'docs/webhooks.md'), 'utf8')
+  const [, list = ''] = /```text\n([^`]*)```/.exec(guide) ?? []
+  t.same(list.trim().split(/\s+/), STRIPE_EVENT_TYPES)
 })
