@@ -119,7 +119,7 @@ const byPeriod = (a: OpenAllocation, b: OpenAllocation): number =>
 const unsettled = () =>
   new AppError('overloaded', 'What was left of the period before is not known yet; try again')
 
-/** The credits of a period, as the ledger writes them: under the key of account, plan and period. */
+/** The credits of a period, as the ledger writes them: under the key of plan and period. */
 function operationOf(allocation: OpenAllocation, nowMs: number): Operation {
   const { accountId, planId, tier, credits, bonus, period } = allocation
   const rolledOver = allocation.rolledOver ?? 0

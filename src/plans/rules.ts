@@ -19,7 +19,7 @@ export type Allocation = {
   readonly tier: string
   readonly credits: number
   readonly bonus: number
-  /** How many unused credits of the period before come on top at most; 0: they are not asked for. */
+  /** How many unused credits of the period before come on top at most; 0: none. */
   readonly rolloverMax: number
 }
 

@@ -99,42 +99,39 @@ export function billedStanding(
 ): Standing {
   const { reading, payments } = known
   const schedule = scheduleOf(payments, nowMs)
-  const future = payments.find(({ periodStartMs }) => periodStartMs > nowMs)?.periodStartMs ?? null
-  if (schedule === null) {
-    const status = reading.status ?? 'active'
-    const unpaid = { planId: reading.planId, nextPlan: null, paidUntilMs: null, nextMs: future }
-    const endsAtMs = status === 'canceled' ? (reading.asOfMs ?? nowMs) : null
-    const next = { ...subscription, ...unpaid, status, endsAtMs }
-    return { subscription: next, period: null, plans: null }
-  }
+  const futureMs = payments.find(({ periodStartMs }) => periodStartMs > nowMs)?.periodStartMs
+  if (schedule === null) return unpaidStanding(subscription, reading, nowMs, futureMs ?? null)
+  const { paidUntilMs, anchorMs } = schedule
   const status = statusOf(reading, schedule)
   const period = periodOn(schedule, nowMs)
-  const plans = plansOf(
-    period ?? periodOn(schedule, schedule.paidUntilMs - 1),
-    known,
-    planOf,
-    nowMs,
-  )
+  const plans = plansOf(period ?? periodOn(schedule, paidUntilMs - 1), known, planOf, nowMs)
   const planId = (risesOf(plans).at(-1)?.plan ?? plans.first).id
   const isBegunHere = period !== null && payments.some((p) => isWithin(period, p.periodStartMs))
-  const isDue = period !== null && (OPEN.has(status) || isBegunHere || known.isPaidNow)
-  const { paidUntilMs, anchorMs } = schedule
+  const isDue = OPEN.has(status) || isBegunHere || known.isPaidNow
   const goesOn = OPEN.has(status) && period !== null && period.endMs < paidUntilMs
-  const times = [future, goesOn ? period.endMs : null].filter((ms) => ms !== null)
-  return {
-    subscription: {
-      ...subscription,
-      planId,
-      nextPlan: period === null ? null : followingOf(reading, planId, planOf, period),
-      status,
-      anchorMs,
-      paidUntilMs,
-      endsAtMs: endOf(reading, status, schedule),
-      nextMs: times.length === 0 ? null : Math.min(...times),
-    },
-    period,
-    plans: isDue ? plans : null,
+  const nextMs = Math.min(futureMs ?? NEVER_MS, goesOn ? period.endMs : NEVER_MS)
+  const standing = {
+    ...{ planId, status, anchorMs, paidUntilMs },
+    nextPlan: period === null ? null : followingOf(reading, planId, planOf, period),
+    endsAtMs: endOf(reading, status, schedule),
+    nextMs: nextMs === NEVER_MS ? null : nextMs,
   }
+  return { subscription: { ...subscription, ...standing }, period, plans: isDue ? plans : null }
+}
+
+const NEVER_MS = Number.POSITIVE_INFINITY
+
+/** One of which no paid period has begun. */
+function unpaidStanding(
+  subscription: Subscription,
+  { planId, status, asOfMs }: Reading,
+  nowMs: number,
+  nextMs: number | null,
+): Standing {
+  const endsAtMs = status === 'canceled' ? (asOfMs ?? nowMs) : null
+  const unpaid = { planId, nextPlan: null, paidUntilMs: null, endsAtMs, nextMs }
+  const next = { ...subscription, ...unpaid, status: status ?? 'active' }
+  return { subscription: next, period: null, plans: null }
 }
 
 type Schedule = {

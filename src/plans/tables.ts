@@ -149,7 +149,8 @@ export const providerSubscriptions = pgTable(
     check('provider_subscriptions_status_known', sql`${t.status} in ${STATUSES}`),
     check(
       'provider_subscriptions_reading_whole',
-      sql`(${t.status} is null) = (${t.asOf} is null) and (${t.planSince} is null) = (${t.asOf} is null)`,
+      sql`(${t.status} is null) = (${t.asOf} is null)
+      and (${t.planSince} is null) = (${t.asOf} is null)`,
     ),
   ],
 )
