@@ -1,4 +1,6 @@
 import t from 'tap'
+import { createCreem } from '../../src/purchases/providers/creem.js'
+import { CREEM_KEY, CREEM_SECRET } from '../helpers/creem-stand-in.js'
 import { type Kit, openKit, PACK, PLAN, reversalsIn } from './creem-kit.js'
 
 t.test(
@@ -318,4 +320,31 @@ t.test('a checkout can be asked for, in each of its states', async (t) => {
   t.match(await fetch(paid), [{ state: 'paid', purchaseId: 'purchase-1', amount: 1210 }])
   t.match(await fetch(gone), [{ state: 'expired', paymentId: null }])
   t.strictSame(await fetch('ch_none'), [])
+})
+
+t.test('a reading is as old as its beginning', async (t) => {
+  const { creem, begin } = await openKit(t)
+  // a clock that ticks with every call that Creem gets
+  const now = () => creem.calls.length
+  const config = { webhookSecrets: [CREEM_SECRET], apiUrl: creem.url, apiKey: CREEM_KEY, now }
+  const provider = createCreem(config)
+  const checkoutId = await begin()
+  const paid = creem.pay(checkoutId)
+  const paymentId = paid.object.order.transaction
+  const refund = creem.refundPayment(paymentId, 100)
+  const agesIn = (facts: readonly object[]) =>
+    facts.flatMap((fact) => ('asOfMs' in fact ? [fact.asOfMs] : []))
+  const events = [refund, ...creem.subscribe(await begin({ priceId: PLAN })).slice(1, 2)]
+  for (const event of events) {
+    const before = now()
+    const facts = await provider.factsOf(provider.verifyAndParse(creem.signed(event)))
+    t.strictSame(agesIn(facts), [before], event.eventType)
+  }
+  const before = now()
+  const purchase = { purchaseId: 'purchase-1', checkoutId, paymentId }
+  t.strictSame(agesIn(await provider.fetch(purchase)), [before])
+  const listed: unknown[] = []
+  const start = now()
+  for await (const page of provider.list(0)) listed.push(...agesIn(page))
+  t.strictSame(listed, [start, start + 1], 'each page by itself')
 })
