@@ -45,20 +45,28 @@ export function createBeginCheckout(deps: CheckoutDeps): BeginCheckout {
   return async (caller, request) => {
     requireOn(deps.flags)
     const requestKey = keyOf(caller)
-    const begun = requestKey === null ? null : await findBegun(deps, requestKey, request)
-    if (begun !== null) {
-      const sold = await deps.packages.get(begun.packageId)
-      return begin(deps, begun, sold)
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const begun = requestKey === null ? null : await findBegun(deps, requestKey, request)
+      const purchase = begun ?? (await agree(deps, request, requestKey))
+      if (purchase !== null) return begin(deps, purchase)
     }
-    const provider = chooseSeller(deps.providers, request.provider)
-    const sold = await deps.packages.get(request.packageId)
-    if (!sold.active) {
-      throw new AppError('package_inactive', `The package ${sold.id} is not for sale`)
-    }
-    await mustBeOpen(deps, request.accountId)
-    const purchase = purchaseOf(deps, { request, provider, sold, requestKey })
-    return begin(deps, await deps.store.insert(purchase), sold)
+    throw new AppError('overloaded', 'The key is in use by many at once; try again')
   }
+}
+
+/** The purchase at the price of now; null when the key was taken by somebody else just then. */
+async function agree(
+  deps: CheckoutDeps,
+  request: PurchaseRequest,
+  requestKey: string | null,
+): Promise<Purchase | null> {
+  const provider = chooseSeller(deps.providers, request.provider)
+  const sold = await deps.packages.get(request.packageId)
+  if (!sold.active) {
+    throw new AppError('package_inactive', `The package ${sold.id} is not for sale`)
+  }
+  await mustBeOpen(deps, request.accountId)
+  return deps.store.insert(purchaseOf(deps, { request, provider, sold, requestKey }))
 }
 
 /** Keys belong to the caller, as they do everywhere. */
@@ -132,8 +140,9 @@ function priceIdOf(provider: ProviderName, sold: PackageView): string | null {
 }
 
 /** The provider knows the purchase by its id, and gives the same checkout for it again. */
-async function begin(deps: CheckoutDeps, purchase: Purchase, sold: PackageView): Promise<Purchase> {
+async function begin(deps: CheckoutDeps, purchase: Purchase): Promise<Purchase> {
   if (purchase.provider === 'manual' || purchase.checkoutId !== null) return purchase
+  const sold = await deps.packages.get(purchase.packageId)
   const provider = deps.providers.byName.get(purchase.provider)
   if (!provider) throw new AppError('provider_unavailable', 'The provider is not configured')
   try {

@@ -18,7 +18,8 @@ export type PurchaseChange = Partial<Omit<NewPurchase, 'id' | 'version'>>
 export type Position = readonly [createdAtMs: number, id: string]
 
 export type PurchaseStore = {
-  insert(purchase: NewPurchase): Promise<Purchase>
+  /** Null when another purchase has its request key. */
+  insert(purchase: NewPurchase): Promise<Purchase | null>
   get(id: string): Promise<Purchase | null>
   byCheckout(provider: ProviderName, checkoutId: string): Promise<Purchase | null>
   byPayment(provider: ProviderName, paymentId: string): Promise<Purchase | null>
@@ -54,11 +55,7 @@ export function createPurchaseStore({ db, now }: PurchaseStoreDeps): PurchaseSto
   const one = async (rows: Promise<Purchase[]>): Promise<Purchase | null> => (await rows)[0] ?? null
 
   return {
-    async insert(purchase) {
-      const [row] = await orm.insert(table).values(purchase).returning()
-      if (!row) throw new Error('an insert returned no row')
-      return row
-    },
+    insert: (purchase) => one(orm.insert(table).values(purchase).onConflictDoNothing().returning()),
 
     get: (id) => one(readOrm.select().from(table).where(eq(table.id, id))),
 

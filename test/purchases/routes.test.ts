@@ -85,6 +85,25 @@ t.test('an idempotency key begins one purchase, also for many at once', async (t
   t.equal(rows[0].n, 2)
 })
 
+t.test('a key is free again when it is forgotten', async (t) => {
+  const shop = await openShop(t, { environment: { IDEMPOTENCY_TTL_SECONDS: '60' } })
+  await shop.open('ada')
+  const caller = { actor: 'key:env', requestId: 'r', idempotencyKey: 'k' }
+  const body = { accountId: 'ada', packageId: 'pkg_starter' }
+  const { purchases } = shop.services()
+  const buy = async () => {
+    const asked = { ...caller, keySpace: 'api' as const }
+    const actor = { kind: 'key' as const, id: 'env', scopes: new Set<never>() }
+    return (await purchases.purchaseCreditPackage(asked, actor, body)).purchaseId
+  }
+  const many = await Promise.all(Array.from({ length: 10 }, buy))
+  t.equal(new Set(many).size, 1, 'without the memory of answers, too')
+  shop.clock.aheadMs = 61_000
+  const later = await Promise.all(Array.from({ length: 10 }, buy))
+  t.equal(new Set(later).size, 1)
+  t.not(later[0], many[0])
+})
+
 t.test('a crash after the checkout was made: the repeat gives the same checkout', async (t) => {
   const stripe = await startStripe(t)
   const shop = await openShop(t, {

@@ -125,11 +125,15 @@ export function* settler(world: World): Generator<void, void> {
         update(world, version, { freeze: 'freezing' })
         break
       default:
-        world.isFrozen = step.kind === 'freeze'
-        yield
-        update(world, version, { freeze: step.kind === 'freeze' ? 'frozen' : null })
+        yield* freeze(world, version, step.kind === 'freeze')
     }
   }
+}
+
+function* freeze(world: World, version: number, isFrozen: boolean): Generator<void, void> {
+  world.isFrozen = isFrozen
+  yield
+  update(world, version, { freeze: isFrozen ? 'frozen' : null })
 }
 
 /** To the end, with nobody in between. */
