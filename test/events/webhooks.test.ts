@@ -1,5 +1,6 @@
 import { Webhook } from 'standardwebhooks'
 import t from 'tap'
+import { createDeliveries } from '../../src/events/deliveries.js'
 import { PAUSES_MS, pauseAfter, retryAfterOf } from '../../src/events/pauses.js'
 import {
   DAY_MS,
@@ -126,7 +127,7 @@ t.test('a slow endpoint holds up no other, also what comes meanwhile', async (t)
   const [slow, quick] = [await openReceiver(t), await openReceiver(t)]
   slow.answer('hang')
   const { id } = await app.endpoint({ url: slow.url })
-  await app.endpoint({ url: quick.url })
+  const other = await app.endpoint({ url: quick.url })
   await enqueueMany(app, 60)
   await app.runJob('events.relay')
   const stop = new AbortController()
@@ -137,6 +138,8 @@ t.test('a slow endpoint holds up no other, also what comes meanwhile', async (t)
   await app.runJob('events.relay')
   await quick.waitFor(65)
   t.equal(slow.received.length, 10)
+  // what was taken there is noted a moment later
+  while ((await waiting(app, other.id)).length > 0) await app.core.db.pool.query('select 1')
   stop.abort()
   t.equal(await run, '65 events delivered')
   const left = await waiting(app, id, '?status=pending&limit=200')
@@ -160,6 +163,21 @@ t.test('two instances send each event once', async (t) => {
   await Promise.all([app, other].map((each) => each.runJob('events.deliver')))
   t.equal(receiver.received.length, 200)
   t.equal(new Set(receiver.received.map(({ body }) => body.position)).size, 200)
+})
+
+t.test('of many who take at once each gets others', async (t) => {
+  const app = await openEvents(t)
+  await app.endpoint({ url: 'http://127.0.0.1:1/' })
+  await app.endpoint({ url: 'http://127.0.0.1:1/' })
+  await enqueueMany(app, 100)
+  await app.runJob('events.relay')
+  const { db, now } = app.core
+  const deliveries = createDeliveries({ db, perEndpoint: 40 })
+  const takes = Array.from({ length: 8 }, () => deliveries.claim(new Map(), now()))
+  const taken = (await Promise.all(takes)).flat()
+  const names = taken.map(({ endpointId, event }) => `${endpointId}:${event.position}`)
+  t.ok(taken.length >= 80, `${taken.length} taken`)
+  t.equal(new Set(names).size, taken.length)
 })
 
 t.test('what an instance took and did not finish comes again', async (t) => {
