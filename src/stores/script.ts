@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Cluster } from 'ioredis'
 import type { RedisClient } from './connection.js'
 
 export type Script = { readonly lua: string; readonly sha: string }
@@ -28,4 +29,31 @@ export const runScript = async (
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
     return client.eval(lua, 1, key, ...args)
   }
+}
+
+/** One of many runs of a script. */
+export type ScriptRun = {
+  readonly script: Script
+  readonly key: string
+  readonly args: readonly (string | number)[]
+}
+
+/** Many in one round trip; the keys of a cluster are spread, so there each goes its own way. */
+export const runScripts = async (
+  client: RedisClient,
+  runs: readonly ScriptRun[],
+): Promise<readonly unknown[]> => {
+  const alone = ({ script, key, args }: ScriptRun) => runScript(client, script, key, args)
+  if (client instanceof Cluster) return Promise.all(runs.map(alone))
+  const pipeline = client.pipeline()
+  for (const { script, key, args } of runs) pipeline.evalsha(script.sha, 1, key, ...args)
+  const replies = (await pipeline.exec()) ?? []
+  return Promise.all(
+    runs.map((run, index) => {
+      const [error, value] = replies[index] ?? [new Error('there was no reply')]
+      if (error === null) return value
+      if (error.message.startsWith('NOSCRIPT')) return alone(run)
+      throw error
+    }),
+  )
 }

@@ -159,12 +159,19 @@ t.test('the marks of any number of logouts are bounded, and revive nobody', asyn
   if (link === null) throw new Error('no Redis')
   const redis = createRedisSessions({ link, keyPrefix: 'test:' })
   let back = 0
-  for (const { id, live } of revoked) if (await redis.carryOver(id, live)) back += 1
+  for (let i = 0; i < revoked.length; i += 100) {
+    const areBack = await redis.carryOver(revoked.slice(i, i + 100))
+    back += areBack.filter(Boolean).length
+  }
   t.equal(back, 0, 'none is put back')
   const longer = { ...made, expiresAtMs: made.expiresAtMs + 60_000 }
-  t.equal(await redis.carryOver(old, longer), true, 'one that is live is prolonged, however old')
+  t.equal(
+    (await redis.carryOver([{ id: old, live: longer }]))[0],
+    true,
+    'one that is live is prolonged, however old',
+  )
   t.equal((await stores.session.read(old))?.expiresAtMs, longer.expiresAtMs)
   t.ok(await stores.session.touch(last))
   t.equal(await stores.session.revokeAll(tag), 2)
-  t.equal(await redis.carryOver(old, longer), false)
+  t.equal((await redis.carryOver([{ id: old, live: longer }]))[0], false)
 })

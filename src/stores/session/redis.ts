@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { RedisClient } from '../connection.js'
 import type { Link } from '../link.js'
-import { runScript } from '../script.js'
+import { runScript, runScripts, type ScriptRun } from '../script.js'
 import type { Revocation } from './revocations.js'
 import { CREATE, READ, REVOKE, REVOKE_ALL } from './scripts.js'
 import {
@@ -26,11 +26,13 @@ export type RedisSessions = Omit<SessionStore, 'revoke' | 'revokeAll'> & {
    * revoked, or had to make room.
    */
   restore(id: SessionId, live: LiveSession): Promise<boolean>
-  /** The same beside requests, also while Redis is away. */
-  carryOver(id: SessionId, live: LiveSession): Promise<boolean>
+  /** The same of many, beside requests, also while Redis is away. */
+  carryOver(sessions: readonly Carried[]): Promise<readonly boolean[]>
   /** Sees to it that what was revoked is gone and stays so; also while Redis is away. */
-  apply(revocation: Revocation): Promise<void>
+  apply(revocations: readonly Revocation[]): Promise<void>
 }
+
+export type Carried = { readonly id: SessionId; readonly live: LiveSession }
 
 export type RedisSessionDeps = {
   readonly link: Link
@@ -44,8 +46,10 @@ const RECOVERY_TIMEOUT_MS = 2_000
 export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
   const { link, keyPrefix } = deps
   const keyOf = (tag: string) => `${keyPrefix}se:{${tag}}`
-  const create = async (client: RedisClient, id: SessionId, session: Session, atMs: number) => {
-    const reply = await runScript(client, CREATE, keyOf(id.tag), [
+  const creation = (id: SessionId, session: Session, atMs: number): ScriptRun => ({
+    script: CREATE,
+    key: keyOf(id.tag),
+    args: [
       id.digest,
       atMs,
       session.idleMs,
@@ -53,46 +57,51 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
       session.createdAtMs,
       `${session.isGuest ? 1 : 0} ${session.accountId}`,
       MAX_SESSIONS_PER_TAG,
-    ])
-    const [expiresAtMs, createdAtMs] = reply as [number, number]
-    return { expiresAtMs, createdAtMs }
-  }
-  const putBack =
-    (id: SessionId, { expiresAtMs, ...session }: LiveSession) =>
-    async (client: RedisClient): Promise<boolean> =>
-      (await create(client, id, session, expiresAtMs)).expiresAtMs !== 0
+    ],
+  })
+  const putBack = ({ id, live }: Carried) => creation(id, live, live.expiresAtMs)
   const read = ({ tag, digest }: SessionId, prolongs: 0 | 1) =>
     link.run(async (client) =>
       parseSession(await runScript(client, READ, keyOf(tag), [digest, prolongs])),
     )
-  const revoke = (client: RedisClient, { tag, digest, atMs, untilMs }: OneRevocation) =>
-    runScript(client, REVOKE, keyOf(tag), [digest, atMs, untilMs, LATE_MS])
-  const revokeAll = (client: RedisClient, { tag, atMs, untilMs }: Revocation, also: 0 | 1) =>
-    runScript(client, REVOKE_ALL, keyOf(tag), [atMs, untilMs, also])
+  const revocation = ({ tag, digest, atMs, untilMs }: Revocation, also: 0 | 1): ScriptRun =>
+    digest === null
+      ? { script: REVOKE_ALL, key: keyOf(tag), args: [atMs, untilMs, also] }
+      : { script: REVOKE, key: keyOf(tag), args: [digest, atMs, untilMs, LATE_MS] }
+  const run = ({ script, key, args }: ScriptRun) =>
+    link.run((client) => runScript(client, script, key, args))
   return {
     async create(id, session) {
-      const times = await link.run((client) => create(client, id, session, 0))
+      const times = timesOf(await run(creation(id, session, 0)))
       assert(times.expiresAtMs !== 0, 'a new session has the token of one that was revoked')
       return { ...session, ...times }
     },
     read: (id) => read(id, 0),
     touch: (id) => read(id, 1),
-    revoke: async (one) => (await link.run((client) => revoke(client, one))) === 1,
+    revoke: async (one) => (await run(revocation(one, 0))) === 1,
     async revokeAll(tag, atMs) {
-      const revocation = { tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }
-      return Number(await link.run((client) => revokeAll(client, revocation, 1)))
+      return Number(
+        await run(revocation({ tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }, 1)),
+      )
     },
-    restore: (id, live) => link.run(putBack(id, live)),
-    carryOver: (id, live) => link.attempt(putBack(id, live), RECOVERY_TIMEOUT_MS),
-    async apply(revocation) {
-      const { digest } = revocation
-      const act = (client: RedisClient) =>
-        digest === null
-          ? revokeAll(client, revocation, 0)
-          : revoke(client, { ...revocation, digest })
-      await link.attempt(act, RECOVERY_TIMEOUT_MS)
+    restore: async (id, live) => isThere(await run(putBack({ id, live }))),
+    async carryOver(sessions) {
+      const runs = sessions.map(putBack)
+      const act = (client: RedisClient) => runScripts(client, runs)
+      return (await link.attempt(act, RECOVERY_TIMEOUT_MS)).map(isThere)
+    },
+    async apply(revocations) {
+      const runs = revocations.map((one) => revocation(one, 0))
+      await link.attempt((client) => runScripts(client, runs), RECOVERY_TIMEOUT_MS)
     },
   }
+}
+
+const isThere = (reply: unknown): boolean => timesOf(reply).expiresAtMs !== 0
+
+const timesOf = (reply: unknown): { expiresAtMs: number; createdAtMs: number } => {
+  const [expiresAtMs, createdAtMs] = reply as [number, number]
+  return { expiresAtMs, createdAtMs }
 }
 
 const parseSession = (reply: unknown): LiveSession | null => {

@@ -3,7 +3,7 @@ import { type BoundedMap, createBoundedMap } from '../bounded-map.js'
 import { RedisAwayError } from '../link.js'
 import { expiryAfter } from './memory.js'
 import type { OneRevocation, RedisSessions } from './redis.js'
-import type { Revocation, Revocations } from './revocations.js'
+import type { Revocation, RevocationPage, Revocations } from './revocations.js'
 import {
   LATE_MS,
   type LiveSession,
@@ -172,7 +172,7 @@ const keyOf = ({ tag, digest }: SessionId): string => `${tag} ${digest}`
 const OVERLAP_MS = 10_000
 /** A bound on one replay, far above the sessions of a service: a page takes a few ms. */
 const MAX_PAGES = 2_000
-/** Done at once, so that a replay takes the time of a few round trips. */
+/** Told in one round trip: few enough that no request waits long behind them. */
 const CROWD = 100
 
 export type Replay = {
@@ -182,23 +182,21 @@ export type Replay = {
 
 export const createReplay = ({ redis, revocations, nowMs }: SharedSessionDeps): Replay => {
   const applied = createBoundedMap<true>({ maxEntries: MAX_MIRRORED, nowMs })
+  const nameOf = ({ tag, digest, atMs }: Revocation) => `${tag} ${digest ?? ''} ${atMs}`
   let lastMs = 0
   return {
     async run(isWhole) {
       const startedMs = nowMs()
       const sinceMs = isWhole ? 0 : lastMs - OVERLAP_MS
-      const apply = async (revocation: Revocation): Promise<void> => {
-        const name = `${revocation.tag} ${revocation.digest ?? ''} ${revocation.atMs}`
-        if (!isWhole && applied.peek(name)) return
-        await redis.apply(revocation)
-        applied.set(name, true, nowMs() + 2 * OVERLAP_MS)
-      }
-      let after: string | null = null
-      for (let page = 0; page < MAX_PAGES; page += 1) {
-        const found = await revocations.list(sinceMs, after)
-        await inCrowds(found.revocations, apply)
-        after = found.next
-        if (after === null) break
+      let next: Promise<RevocationPage> | null = revocations.list(sinceMs, null)
+      for (let page = 0; page < MAX_PAGES && next !== null; page += 1) {
+        const found: RevocationPage = await next
+        // read while Redis is told of those before
+        next = found.next === null ? null : revocations.list(sinceMs, found.next)
+        next?.catch(() => {})
+        const fresh = found.revocations.filter((one) => isWhole || !applied.peek(nameOf(one)))
+        await inCrowds(fresh, redis.apply)
+        for (const one of fresh) applied.set(nameOf(one), true, startedMs + 2 * OVERLAP_MS)
       }
       lastMs = startedMs
     },
@@ -208,13 +206,17 @@ export const createReplay = ({ redis, revocations, nowMs }: SharedSessionDeps): 
 /** Puts back what this process has seen, as far as Redis has lost it. */
 export const restoreAll = async ({ redis, mirror }: SharedSessionDeps): Promise<void> => {
   const all = mirror.seen.keys().flatMap((key) => mirror.seen.peek(key) ?? [])
-  await inCrowds(all, async ({ id, live }) => {
-    const isBack = await redis.carryOver(id, live)
-    if (!isBack) mirror.seen.delete(keyOf(id))
+  await inCrowds(all, async (crowd) => {
+    const areBack = await redis.carryOver(crowd)
+    for (const [index, { id }] of crowd.entries()) {
+      if (!areBack[index]) mirror.seen.delete(keyOf(id))
+    }
   })
 }
 
-const inCrowds = async <T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> => {
-  for (let i = 0; i < items.length; i += CROWD)
-    await Promise.all(items.slice(i, i + CROWD).map(act))
+const inCrowds = async <T>(
+  items: readonly T[],
+  act: (crowd: readonly T[]) => Promise<void>,
+): Promise<void> => {
+  for (let i = 0; i < items.length; i += CROWD) await act(items.slice(i, i + CROWD))
 }
