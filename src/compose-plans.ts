@@ -31,13 +31,14 @@ export const composePlans = (core: PlansCore, { payeeOf }: ComposePlansDeps): Co
   const { db, ledger, now, jobs, log } = core
   const store = createPlanStore(db)
   const finish = createFinish({
-    orm: db.orm,
+    db,
     ledger,
+    payeeOf,
     now,
     onFault: (error, { accountId, planId }) =>
       log.warn({ err: error, accountId, planId }, 'an allocation will be tried again'),
   })
-  const allocate = createAllocate({ db, finish, payeeOf, now })
+  const allocate = createAllocate({ db, finish, now })
   jobs.add({
     name: 'plans.allocate',
     cron: '*/15 * * * * *',

@@ -16,14 +16,14 @@ const allocateCommand = command(
     withLedger(config, async (db, ledger) => {
       const { now } = ledger
       const finish = createFinish({
-        orm: db.orm,
+        db,
         ledger,
+        payeeOf: createGuests({ orm: db.orm, now }).payeeOf,
         now,
         onFault: (error, { accountId }) =>
           warn(`${accountId}: ${error instanceof Error ? error.message : String(error)}`),
       })
-      const { payeeOf } = createGuests({ orm: db.orm, now })
-      const allocate = createAllocate({ db, finish, payeeOf, now })
+      const allocate = createAllocate({ db, finish, now })
       if (args['dry-run'] === true) {
         const report = await allocate.preview()
         const { subscriptions, allocations, credits, bonus } = report

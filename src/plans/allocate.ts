@@ -2,10 +2,9 @@ import type { Database } from '../db/open.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { takeOpen } from './allocation-store.js'
-import { follow } from './billed.js'
 import type { Finish, Finished } from './finish.js'
 import { dueOf, settle } from './settle.js'
-import { countDue, listDue, lockDue, readSubscription } from './subscription-store.js'
+import { countDue, listDue, lockDue } from './subscription-store.js'
 
 /** Accounts that are allocated to at once; the lanes take up to 200 operations a batch. */
 const PAGE = 500
@@ -46,7 +45,6 @@ export type Allocate = {
 export type AllocateDeps = {
   readonly db: Database
   readonly finish: Finish
-  readonly payeeOf: (accountId: string) => Promise<string>
   /** Ms since the epoch. */
   readonly now: () => number
 }
@@ -54,11 +52,11 @@ export type AllocateDeps = {
 type Page = { readonly subscriptions: number; readonly finished: Finished }
 
 export function createAllocate(deps: AllocateDeps): Allocate {
-  const { db, finish, now, payeeOf } = deps
+  const { db, finish, now } = deps
 
   async function finishLeftOver(): Promise<Page> {
     const open = await takeOpen(db.orm, now(), PAGE)
-    return { subscriptions: 0, finished: await done(await finish(open)) }
+    return { subscriptions: 0, finished: await finish(open) }
   }
 
   async function allocatePage(): Promise<Page> {
@@ -71,19 +69,7 @@ export function createAllocate(deps: AllocateDeps): Allocate {
       },
       { deadlineMs: DEADLINE_MS, isRepeatable: true },
     )
-    return { subscriptions, finished: await done(await finish(open)) }
-  }
-
-  /** A guest that became a user has a closed account: what was for it follows the user. */
-  async function done(finished: Finished): Promise<Finished> {
-    for (const accountId of finished.closed) {
-      const to = await payeeOf(accountId)
-      const guest = to === accountId ? null : await readSubscription(db.orm, accountId)
-      if (guest === null) continue
-      const options = { deadlineMs: DEADLINE_MS, isRepeatable: true }
-      await inTransaction(db, (tx) => follow(tx, guest, to, now()), options)
-    }
-    return finished
+    return { subscriptions, finished: await finish(open) }
   }
 
   return {

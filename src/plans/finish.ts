@@ -1,4 +1,5 @@
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+import type { Database } from '../db/open.js'
+import { inTransaction } from '../db/transaction.js'
 import { AppError, hasCode } from '../errors.js'
 import { SYSTEM_ACTOR } from '../ledger/draft.js'
 import { digestOf, keyDigest, newKey } from '../ledger/ids.js'
@@ -9,14 +10,20 @@ import {
   decideRollover,
   markDone,
   type OpenAllocation,
+  openOfAccount,
   postpone,
   type Written,
 } from './allocation-store.js'
-import { endNow } from './subscription-store.js'
+import { follow } from './billed.js'
+import { endNow, readSubscription } from './subscription-store.js'
+
+const DEADLINE_MS = 5_000
 
 export type FinishDeps = {
-  readonly orm: NodePgDatabase
+  readonly db: Pick<Database, 'orm' | 'pool'>
   readonly ledger: Pick<Ledger, 'submit'>
+  /** The account that gets what was for an account: a user whom a guest has become. */
+  readonly payeeOf: (accountId: string) => Promise<string>
   /** Ms since the epoch. */
   readonly now: () => number
   /** An allocation was not written and will be tried again. */
@@ -42,11 +49,16 @@ export type Finished = {
  */
 export type Finish = (open: readonly OpenAllocation[]) => Promise<Finished>
 
-type Ending =
-  | ({ readonly kind: 'written' } & Written)
-  | { readonly kind: 'failed'; readonly allocation: OpenAllocation; readonly error: unknown }
+type Fault = {
+  readonly kind: 'failed'
+  readonly allocation: OpenAllocation
+  readonly error: unknown
+}
+type Ending = ({ readonly kind: 'written' } & Written) | Fault
 
-export function createFinish({ orm, ledger, now, onFault }: FinishDeps): Finish {
+export function createFinish({ db, ledger, payeeOf, now, onFault }: FinishDeps): Finish {
+  const { orm } = db
+
   /** Of one account one after another: the tier of the last one stays. */
   async function writeAll(allocations: readonly OpenAllocation[]): Promise<Ending[]> {
     const endings: Ending[] = []
@@ -81,26 +93,57 @@ export function createFinish({ orm, ledger, now, onFault }: FinishDeps): Finish 
         if (!hasCode(error, 'account_closed')) throw error
       })
 
-  return async (open) => {
-    const ready = await withRollover(open)
-    const endings = (await Promise.all(byAccount(ready).map(writeAll))).flat()
-    const written = endings.flatMap((ending) => (ending.kind === 'written' ? ending : []))
-    const faults = endings.flatMap((ending) => (ending.kind === 'failed' ? ending : []))
-    await markDone(orm, written, now())
+  /** A guest that became a user is closed: what was for it follows the user. */
+  async function followAll(accountIds: readonly string[]): Promise<string[]> {
+    const users: string[] = []
+    for (const accountId of accountIds) {
+      const to = await payeeOf(accountId)
+      const guest = to === accountId ? null : await readSubscription(orm, accountId)
+      if (guest === null) continue
+      const options = { deadlineMs: DEADLINE_MS, isRepeatable: true }
+      await inTransaction(db, (tx) => follow(tx, guest, to, now()), options)
+      users.push(to)
+    }
+    return users
+  }
+
+  async function note(faults: readonly Fault[]): Promise<void> {
     for (const { allocation, error } of faults) {
       onFault(error, allocation)
       const message = error instanceof Error ? error.message : String(error)
       await postpone(orm, allocation, { message, nowMs: now() })
     }
+  }
+
+  return async function finish(open) {
+    const ready = await withRollover(open)
+    const endings = (await Promise.all(byAccount(ready).map(writeAll))).flat()
+    const written = endings.flatMap((ending) => (ending.kind === 'written' ? ending : []))
+    const faults = endings.flatMap((ending) => (ending.kind === 'failed' ? ending : []))
     const refused = written.filter(({ refusal }) => refusal !== null)
     const closed = [...new Set(refused.map(({ allocation }) => allocation.accountId))]
+    // before it is noted as done: after a crash in between it is refused, and followed, again
+    const users = await followAll(closed)
+    await markDone(orm, written, now())
+    await note(faults)
     await endNow(orm, closed, now())
     const unready = open.length - ready.length
-    const failure = faults[0]?.error ?? (unready > 0 ? unsettled() : null)
     const counts = { done: written.length - refused.length, refused: refused.length }
-    return { ...counts, closed, failed: faults.length + unready, failure }
+    const failure = faults[0]?.error ?? (unready > 0 ? unsettled() : null)
+    const finished = { ...counts, closed, failed: faults.length + unready, failure }
+    const followed: Finished[] = []
+    for (const user of users) followed.push(await finish(await openOfAccount(orm, user)))
+    return followed.reduce(together, finished)
   }
 }
+
+const together = (a: Finished, b: Finished): Finished => ({
+  done: a.done + b.done,
+  refused: a.refused + b.refused,
+  closed: a.closed,
+  failed: a.failed + b.failed,
+  failure: a.failure ?? b.failure,
+})
 
 /** Each account's own, in their order. */
 function byAccount(allocations: readonly OpenAllocation[]): OpenAllocation[][] {

@@ -98,10 +98,11 @@ t.test('two instances at once roll over the same credits once', async (t) => {
 })
 
 /** The service's job with something of it taken away. */
-const jobOf = ({ core }: Scene, ledger: Scene['core']['ledger'], orm = core.db.orm) => {
+const jobOf = ({ core }: Scene, ledger: Scene['core']['ledger']) => {
   const { db, now } = core
-  const finish = createFinish({ orm, ledger, now, onFault: () => {} })
-  return createAllocate({ db, finish, now, payeeOf: async (id) => id })
+  const payeeOf = async (accountId: string) => accountId
+  const finish = createFinish({ db, ledger, payeeOf, now, onFault: () => {} })
+  return createAllocate({ db, finish, now })
 }
 
 t.test('a crash after the ledger was written is finished, and gives nothing twice', async (t) => {
@@ -115,7 +116,7 @@ t.test('a crash after the ledger was written is finished, and gives nothing twic
       throw new Error('the process is gone')
     },
   }
-  const crashing = jobOf(scene, dying, undefined)
+  const crashing = jobOf(scene, dying)
   await t.rejects(crashing.run(), { message: 'the process is gone' })
   t.same(await totalsOf(scene), { accounts: 20, rows: 20, credits: 6_000 })
   const openRows = async () => {

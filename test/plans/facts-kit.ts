@@ -1,4 +1,5 @@
 import { composePlans } from '../../src/compose-plans.js'
+import type { Job } from '../../src/jobs/runner.js'
 import type {
   FactOutcome,
   SubscriptionFact,
@@ -9,7 +10,11 @@ import type { TestContext } from '../helpers/database.js'
 import { openScene, putPlan, type Scene } from './kit.js'
 
 export type Fact = SubscriptionFact | SubscriptionPaidFact
-export type Place = Scene & { take: TakeFact<Fact>; payees: Map<string, string> }
+export type Place = Scene & {
+  take: TakeFact<Fact>
+  payees: Map<string, string>
+  run(): Promise<unknown>
+}
 
 export const DAY_MS = 86_400_000
 
@@ -17,8 +22,12 @@ export const DAY_MS = 86_400_000
 export const openPlace = async (t: TestContext): Promise<Place> => {
   const scene = await openScene(t)
   const payees = new Map<string, string>()
+  let job: Job | undefined
+  const add = (added: Job) => {
+    job = added
+  }
   const { takeFact } = composePlans(
-    { ...scene.core, jobs: { ...scene.core.jobs, add() {} } },
+    { ...scene.core, jobs: { ...scene.core.jobs, add } },
     { payeeOf: async (id) => payees.get(id) ?? id },
   )
   await putPlan(scene, 'basic', {
@@ -31,7 +40,12 @@ export const openPlace = async (t: TestContext): Promise<Place> => {
   await putPlan(scene, 'try', {
     ...{ tier: 'pro', monthlyCredits: 50, trialCredits: true, stripePriceId: 'price_try' },
   })
-  return { ...scene, take: takeFact, payees }
+  return {
+    ...scene,
+    take: takeFact,
+    payees,
+    run: async () => job?.run(new AbortController().signal),
+  }
 }
 
 export const read = (more: Partial<SubscriptionFact>): SubscriptionFact => ({

@@ -267,3 +267,24 @@ t.test(
     t.same(await scene.mismatches(), [])
   },
 )
+
+t.test('what the ledger can not write now is written later, and once', async (t) => {
+  const scene = await openScene(t)
+  const { call, core, open, subscribe, balance } = scene
+  await open('ada')
+  await open('bob')
+  await core.db.pool.query('update control set writable = false')
+  for (const id of ['ada', 'bob']) {
+    const refused = await call('PUT', `/v1/accounts/${id}/subscription`, { planId: 'pro' })
+    t.match(refused, { status: 503, body: { code: 'maintenance' } })
+  }
+  t.match(await balance('ada'), { balance: 0 })
+  await core.db.pool.query('update control set writable = true')
+  await subscribe('ada', 'pro')
+  t.match(await balance('ada'), { balance: 300 }, 'asked again')
+  await scene.moveTo(scene.now() + HOUR_MS)
+  await scene.allocate()
+  t.match(await balance('ada'), { balance: 300 })
+  t.match(await balance('bob'), { balance: 300 }, 'or by the job')
+  t.same(await scene.mismatches(), [])
+})
