@@ -110,12 +110,12 @@ const accountKey = (accountId: string): string => `account:${accountId}`
 const addressOf = ({ ip, socket }: FastifyRequest): string =>
   `ip:${networkOf(ip) ?? networkOf(socket.remoteAddress ?? '') ?? 'unknown'}`
 
-/** The account that a purchase is for. */
+/** The account that a purchase is for; also where the rest of what was sent is malformed. */
 function accountIn({ params, body }: FastifyRequest): string | null {
   for (const source of [params, body]) {
     if (typeof source !== 'object' || source === null) continue
     const { accountId } = source as { accountId?: unknown }
-    if (typeof accountId === 'string') return accountId
+    if (typeof accountId === 'string' && ACCOUNT_ID.test(accountId)) return accountId
   }
   return null
 }

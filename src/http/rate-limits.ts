@@ -111,10 +111,9 @@ function countsOfFailed(
   }
   if (request.counted !== null) return []
   if (isWebhook) return isUnverified(error) ? [countOfWebhook(deps, request)] : []
-  // what a purchase is for is not known before its body has been read
-  return policy === 'payment'
-    ? []
-    : countsOf(deps, policy, request, { actor: request.actor, endUser: null })
+  // nobody in particular pays for anything
+  if (policy === 'payment' && request.actor.kind === 'anonymous') return []
+  return countsOf(deps, policy, request, { actor: request.actor, endUser: null })
 }
 
 /** A provider's event that was refused for what it is, and not for the state it met. */

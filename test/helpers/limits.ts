@@ -148,7 +148,7 @@ const addRoutes = (app: App): void => {
   app.get('/own/:accountId', { config: { access: { scopes: 'admin', session: 'own' } } }, ok)
   app.post('/guest', { config: { access: 'public', limit: 'auth', audit } }, ok)
   app.post('/hold', { config: { access: open, limit: 'booking', audit } }, ok)
-  const body = z.object({ accountId: z.string() })
+  const body = z.object({ accountId: z.string(), count: z.int().optional() })
   app.post('/buy', { config: { access: open, limit: 'payment', audit }, schema: { body } }, ok)
   for (const provider of ['stripe', 'creem']) {
     const config = { access: 'public', limit: 'webhook', audit } as const
