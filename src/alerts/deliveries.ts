@@ -113,11 +113,12 @@ export const createLocalDeliveries = (): LocalDeliveries => {
         names.add(notice.name)
         return isOldest && nextAttemptMs <= nowMs
       })
-      for (const one of due) {
+      const taken = due.slice(0, BATCH)
+      for (const one of taken) {
         one.attempts += 1
         one.nextAttemptMs = nowMs + pauseAfter(one.attempts)
       }
-      return due.slice(0, BATCH)
+      return taken.map(({ notice, attempts }) => ({ notice, attempts }))
     },
     async done({ id }) {
       waiting = waiting.filter(({ notice }) => notice.id !== id)
