@@ -5,7 +5,8 @@ import { BODY_LIMIT_BYTES, BULK_BODY_LIMIT_BYTES } from './body.js'
 import { MAX_PARAM_LENGTH } from './route.js'
 
 const TOO_LARGE =
-  `The body may have ${BODY_LIMIT_BYTES} bytes, ` + `that of a bulk call ${BULK_BODY_LIMIT_BYTES}`
+  `The body may have ${BODY_LIMIT_BYTES} bytes, ` +
+  `that of a bulk call or of a provider's event ${BULK_BODY_LIMIT_BYTES}`
 
 /** The failure that the client sees; what we did not expect shows nothing of itself. */
 export function toFailure(error: unknown): AppError {

@@ -130,6 +130,43 @@ t.test('what hangs in one instance is taken over when its lease has ended', asyn
   )
 })
 
+t.test('an instance that comes back too late changes nothing of what others found', async (t) => {
+  const scene = await openInbox(t)
+  let letGo = () => {}
+  scene.answer(async () => {
+    await new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    return { kind: 'refused', reason: 'it was asleep' }
+  })
+  await scene.send(await paid(scene))
+  await until(() => scene.facts.length === 1)
+  const other = await openInbox(t, { beside: scene })
+  other.answer(() => ({ kind: 'parked', reason: 'not yet' }))
+  other.clock.aheadMs = LEASE_MS + 1_000
+  t.equal(await other.inbox.work(), 1)
+  letGo()
+  await scene.inbox.close()
+  t.match(await other.rows(), [{ attempts: 2, dead_at: null, last_error: 'not yet' }])
+})
+
+t.test('an event that somebody holds keeps no other one waiting', async (t) => {
+  const scene = await asleep(t)
+  const event = await paid(scene)
+  for (const n of [1, 2, 3]) await scene.send({ ...event, id: `evt_${n}` })
+  const other = await openInbox(t, { beside: scene })
+  const holder = await scene.db.pool.connect()
+  try {
+    await holder.query('begin')
+    await holder.query(`select 1 from webhook_inbox where external_event_id = 'evt_1' for update`)
+    t.equal(await other.inbox.work(), 2)
+    await holder.query('rollback')
+  } finally {
+    holder.release()
+  }
+  t.equal(await other.inbox.work(), 1)
+})
+
 t.test('what waits for something is tried again, seconds apart, then hours', async (t) => {
   t.same([1, 2, 3, 11, 12, 1_000].map(pauseAfter), [
     ...[2_000, 4_000, 8_000],

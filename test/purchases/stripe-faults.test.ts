@@ -123,6 +123,10 @@ t.test('the metrics tell what waits and what is dead', async (t) => {
   shop.standIn.fail(null)
   await shop.settle()
   t.match(await figures(), { waiting: 0, dead: 1, oldest: 0 })
+  t.equal(await shop.runJob('webhooks.cleanup'), '0 events of payments deleted')
+  shop.clock.aheadMs += 100 * DAY_MS
+  t.equal(await shop.runJob('webhooks.cleanup'), '1 events of payments deleted')
+  t.match(await figures(), { dead: 1 }, 'what is dead stays')
 })
 
 type Life = {

@@ -71,6 +71,15 @@ t.test('a stamp counts for five minutes, before as after', async (t) => {
 t.test('a missing header, a missing secret, and a body written anew are refused', async (t) => {
   const sent = signed(event(), { secret: SECRET, timestamp: NOW_S })
   const { payload, headers } = sent
+  const odd = signed(JSON.stringify({ ...event(), note: '\ufffd' }), {
+    secret: SECRET,
+    timestamp: NOW_S,
+  })
+  const text = Buffer.from(odd.payload)
+  const place = text.indexOf('\ufffd')
+  const bytes = [text.subarray(0, place), Buffer.from([0xff]), text.subarray(place + 3)]
+  const asOtherBytes = { body: Buffer.concat(bytes), headers: odd.headers }
+  t.ok(read(raw(odd)))
   const refused: [string, RawEvent, readonly string[]][] = [
     ['no header', raw({ payload, headers: {} as never }), [SECRET]],
     ['an empty header', raw({ payload, headers: { 'stripe-signature': '' } }), [SECRET]],
@@ -87,6 +96,8 @@ t.test('a missing header, a missing secret, and a body written anew are refused'
       [SECRET],
     ],
     ['one byte more', raw({ payload: `${payload}\n`, headers }), [SECRET]],
+    ['a mark of its byte order', raw({ payload: `\ufeff${payload}`, headers }), [SECRET]],
+    ['bytes that are no text', asOtherBytes, [SECRET]],
     ['no body', raw({ payload: '', headers }), [SECRET]],
   ]
   for (const [name, rawEvent, secrets] of refused) {

@@ -106,6 +106,9 @@ t.test('what Stripe refuses is told in its words, and never with a key', async (
     code: 'provider_refused',
     message: 'Stripe refuses: Invalid email address: x@refused.example',
   })
+  await t.rejects(stripe.create({ ...WANTED, email: 'sk_test_a1B2@refused.example' }), {
+    message: 'Stripe refuses: Invalid email address: …@refused.example',
+  })
   await begin()
   await t.rejects(stripe.create({ ...WANTED, amount: 600 }), { code: 'provider_refused' })
   for (const apiKey of ['sk_test_wrong', null]) {

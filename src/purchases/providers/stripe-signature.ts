@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import Stripe from 'stripe'
 import { z } from 'zod'
 import { AppError } from '../../errors.js'
@@ -32,6 +33,7 @@ export function readStripeEvent(
   if (typeof header !== 'string' || header === '') {
     throw signatureError('The header Stripe-Signature is missing')
   }
+  if (!isPlainUtf8(body)) throw signatureError('The signature does not fit the body')
   const payload = signedBy(secrets, body, header, nowMs)
   refuseFuture(header, nowMs)
   const parsed = eventSchema.safeParse(payload)
@@ -46,6 +48,11 @@ export function readStripeEvent(
     payload: parsed.data,
   }
 }
+
+/** The SDK takes the text for what was signed: other bytes must not read as the same text. */
+const isPlainUtf8 = (body: Buffer): boolean => isUtf8(body) && !body.subarray(0, 3).equals(BOM)
+
+const BOM = Buffer.from([0xef, 0xbb, 0xbf])
 
 /** While a secret is rolled, two are right. */
 function signedBy(
