@@ -84,7 +84,9 @@ const bodyOf = async (request: IncomingMessage): Promise<Json> => {
 type Answer = readonly [status: number, body: Json]
 
 const answer = (response: ServerResponse, [status, body]: Answer): void => {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  const elsewhere = status >= 300 && status < 400 ? { location: '/elsewhere' } : {}
+  response.writeHead(status, { 'content-type': 'application/json', ...elsewhere })
+  response.end(JSON.stringify(body))
 }
 
 const refusal = (status: number, message: string): Json => ({
@@ -355,7 +357,9 @@ const newRefund = (books: Books, body: Json): Answer => {
 
 const pageOf = (all: readonly Json[], query: URLSearchParams): Json => {
   const orderId = query.get('order_id')
-  const own = orderId === null ? all : all.filter(({ order }) => order === orderId)
+  const own = all.filter(
+    ({ order, unlisted }) => unlisted !== true && (orderId === null || order === orderId),
+  )
   const size = Number(query.get('page_size') ?? 10)
   const page = Number(query.get('page_number') ?? 1)
   const total = Math.ceil(own.length / size)

@@ -71,6 +71,8 @@ t.test('what may pass is told apart from what will not', async (t) => {
     creem.fault = fault
     await t.rejects(provider.create(checkoutOf()), { code: 'provider_refused' }, `${fault}`)
   }
+  const elsewhere = creem.calls.filter(({ path }) => path.endsWith('/elsewhere'))
+  t.strictSame(elsewhere, [], 'the key is not sent on')
   creem.fault = null
   await t.rejects(provider.create({ ...checkoutOf(), priceId: 'prod_gone' }), {
     code: 'provider_refused',
