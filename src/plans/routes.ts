@@ -54,6 +54,7 @@ const tags = ['Plans']
 const listPlans = contract({
   config: {
     access: { scopes: 'admin', session: 'shared', anybody: true },
+    limit: 'search',
     errors: ['unauthenticated', 'forbidden'],
   },
   schema: {

@@ -56,6 +56,7 @@ function requireAdmin(actor: Actor): void {
 const listPackages = contract({
   config: {
     access: { scopes: 'admin', session: 'shared', anybody: true },
+    limit: 'search',
     errors: ['unauthenticated', 'forbidden'],
   },
   schema: {
