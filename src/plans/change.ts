@@ -3,12 +3,12 @@ import { AppError } from '../errors.js'
 import { invalidField } from '../http/validator.js'
 import { addAllocations, givenIn } from './allocation-store.js'
 import type { Plan } from './plan-store.js'
-import { type Link, putReading, readBilled } from './provider-store.js'
+import { type Link, lockBilled, putReading, readBilled } from './provider-store.js'
 import { riseTo } from './rules.js'
 import { dueOf, settle } from './settle.js'
 import { isOver, type Subscription } from './standing.js'
 import type { SubscriptionBody } from './subscription-schema.js'
-import { lock, lockOrMake, save } from './subscription-store.js'
+import { lock, lockOrMake, readSubscription, save } from './subscription-store.js'
 
 export type Asked = {
   readonly accountId: string
@@ -43,6 +43,9 @@ export async function cancel(
   accountId: string,
   nowMs: number,
 ): Promise<Subscription> {
+  // in the order in which facts lock them
+  const seen = await readSubscription(tx, accountId)
+  if (seen?.link) await lockBilled(tx, seen.link)
   const found = await lock(tx, accountId)
   if (found === null) throw new Error('a subscription is gone')
   if (found.status === 'canceled') return found

@@ -43,6 +43,18 @@ export async function readBilled(
   return rows[0] ? billedOf(rows[0]) : null
 }
 
+/** Locks what is known of a subscription until the transaction ends: before its account's own. */
+export async function lockBilled(
+  tx: Transaction,
+  { provider, subscriptionId }: Link,
+): Promise<void> {
+  await tx.execute(sql`
+    select 1
+      from provider_subscriptions
+     where provider = ${provider} and subscription_id = ${subscriptionId}
+       for update`)
+}
+
 /**
  * Takes a reading in unless a later one is known, and whose it is in any case. Locks the
  * subscription until the transaction ends. Whether anything of it was new.

@@ -288,3 +288,45 @@ t.test('what the ledger can not write now is written later, and once', async (t)
   t.match(await balance('bob'), { balance: 300 }, 'or by the job')
   t.same(await scene.mismatches(), [])
 })
+
+t.test('asked twenty times at once, of two instances, it brings its credits once', async (t) => {
+  const one = await openScene(t)
+  const other = await openScene(t, { url: one.url })
+  const places = Array.from({ length: 20 }, (_, n) => (n % 2 ? one : other))
+  await one.open('ada')
+  await Promise.all(places.map((place) => place.subscribe('ada', 'free')))
+  t.match(await one.balance('ada'), { balance: 10 })
+  const { startMs, endMs } = await toTheMiddle(one, 'ada')
+  await other.moveTo((startMs + endMs) / 2)
+  await Promise.all(places.map((place) => place.subscribe('ada', 'pro')))
+  const { balance } = await one.balance('ada')
+  t.ok(balance > 150 && balance <= 155, `${balance}`)
+  // anything at all, at once
+  const path = '/v1/accounts/ada/subscription'
+  const acts = places.map((place, n) => {
+    if (n % 3 === 0) return place.call('DELETE', path)
+    return place.call('PUT', path, { planId: n % 3 === 1 ? 'lifetime' : 'pro_monthly' })
+  })
+  for (const { status } of await Promise.all(acts)) t.equal(status, 200)
+  const { balance: most } = await one.balance('ada')
+  t.ok(most > balance && most <= 155 + 350, `${most}`)
+  const { rows } = await one.core.db.pool.query(
+    'select plan_id from allocations where done_at is not null order by 1',
+  )
+  const planIds = rows.map(({ plan_id }) => plan_id)
+  t.equal(new Set(planIds).size, planIds.length, 'once for each plan')
+  t.same(await one.mismatches(), [])
+})
+
+t.test('what a provider bills is canceled until its next payment says otherwise', async (t) => {
+  const scene = await openScene(t)
+  const { call, open, subscribe } = scene
+  await open('ada')
+  const link = { provider: 'stripe', providerSubscriptionId: 'sub_1' }
+  await subscribe('ada', 'pro', link)
+  const canceled = await call('DELETE', '/v1/accounts/ada/subscription')
+  t.match(canceled, { status: 200, body: { status: 'canceled', paidUntil: null } })
+  t.match(await subscribe('ada', 'free'), { planId: 'free', provider: null, status: 'active' })
+  t.match(await scene.balance('ada'), { balance: 10 })
+  t.same(await scene.mismatches(), [])
+})
