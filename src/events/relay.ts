@@ -73,8 +73,8 @@ const PLANNED = sql`
  * tells which fact came first. Two in one row are told apart by the rest. A page takes all that an
  * account has in its last millisecond, so that their order is not cut.
  */
-const placement = (last: number, page: number, now: Date) => sql`
-  with next as (
+const pageOf = (page: number) => sql`
+  next as (
     select account_id, id, created_at,
            substring(id from '^([0-9]{1,16}):')::bigint as fact_seq
       from events
@@ -88,7 +88,10 @@ const placement = (last: number, page: number, now: Date) => sql`
       from next
     window all_of_them as (order by created_at, account_id, fact_seq nulls last, id),
            of_account as (partition by account_id order by created_at, fact_seq nulls last, id)
-  ), sequences as (
+  )`
+
+const placement = (last: number, page: number, now: Date) => sql`
+  with ${pageOf(page)}, sequences as (
     insert into event_sequences (account_id, last_seq)
     select account_id, count(*) from page group by account_id order by account_id
     on conflict (account_id) do update

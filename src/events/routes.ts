@@ -85,13 +85,13 @@ const listEvents = contract({
     tags,
     summary: 'Read what has happened',
     description:
-      'Oldest first: keep `nextCursor` and ask again `after` it, at once while there is more and ' +
-      'every few seconds otherwise. No event is ever skipped: one is given its position when it ' +
-      'is committed, within a second or so, and none comes before one that was given. Of an ' +
-      'account, `accountSeq` counts its events in the order of what happened. With a filter, a ' +
-      'page may be empty although there is more. What is older than `EVENT_RETENTION_DAYS` goes: ' +
-      'who asks for what has gone is told so by `events_pruned`, and how far; without `after` the ' +
-      'feed begins with the oldest event that is kept.',
+      'Oldest first: keep `nextCursor` and ask again `after` it, at once while there is more ' +
+      'and every few seconds otherwise. No event is ever skipped: one is given its position ' +
+      'when it is committed, within a second or so, and none comes before one that was given. ' +
+      'Of an account, `accountSeq` counts its events in the order of what happened. With a ' +
+      'filter, a page may be empty although there is more. What is older than ' +
+      '`EVENT_RETENTION_DAYS` goes: who asks for what has gone is told so by `events_pruned`, ' +
+      'and how far; without `after` the feed begins with the oldest event that is kept.',
     querystring: schema.feedQuery,
     response: { 200: schema.feed },
   },

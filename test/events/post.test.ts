@@ -1,7 +1,13 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { createPost } from '../../src/events/post.js'
 import { createResolve, resolveByMachine } from '../../src/events/resolve.js'
 import { isPublicAddress } from '../../src/events/target.js'
+import { temporaryDirectory } from '../helpers/server.js'
 import { enqueueMany, openEvents, openReceiver } from './kit.js'
 
 const MESSAGE = { headers: { 'webhook-id': 'evt_1' }, body: '{}' }
@@ -130,4 +136,25 @@ t.test('addresses of the public internet, and others', async (t) => {
   for (const address of ['', 'x', '0.0.0.0', '100.127.255.255', '::', '5f00::1', '3fff::1']) {
     t.notOk(isPublicAddress(address), address)
   }
+})
+
+t.test('a receiver whose certificate nobody vouches for is sent nothing', async (t) => {
+  const folder = temporaryDirectory(t)
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(folder, name))
+  const subject = ['-subj', '/CN=hooks.example', '-addext', 'subjectAltName=DNS:hooks.example']
+  const made = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject]
+  execFileSync('openssl', [...made, '-keyout', `${key}`, '-out', `${cert}`], { stdio: 'ignore' })
+  let requests = 0
+  const files = { key: readFileSync(`${key}`), cert: readFileSync(`${cert}`) }
+  const server = createServer(files, (_request, response) => {
+    requests += 1
+    response.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const post = createPost({ resolve: async () => ['127.0.0.1'], allowPrivate: true, now })
+  const attempt = await post(`https://hooks.example:${port}/`, MESSAGE, never)
+  t.match(attempt, { kind: 'failed', status: null, error: /DEPTH_ZERO_SELF_SIGNED_CERT/ })
+  t.equal(requests, 0)
 })
