@@ -31,11 +31,13 @@ const rowsOf = async ({ core }: TestApp): Promise<Record<string, readonly string
   return found
 }
 
+const PARTS = ['', '/balance', '/grants', '/holds', '/transactions', '/purchases']
+
 /** All that the API tells of the accounts. */
 const toldOf = async ({ call }: TestApp, accounts: readonly string[]): Promise<unknown> => {
   const told: unknown[] = []
   for (const id of accounts) {
-    for (const part of ['', '/balance', '/grants', '/holds', '/transactions']) {
+    for (const part of PARTS) {
       const { status, body } = await call('GET', `/v1/accounts/${id}${part}`)
       if (status !== 200) throw new Error(`${id}${part}: ${status}`)
       told.push(body)
@@ -63,10 +65,15 @@ const runJobs = async ({ core, runJob }: TestApp): Promise<void> => {
   await runJob('sessions.guests')
 }
 
-const ACCOUNTS = ['ada', 'bob', 'zoe', 'eve']
+const ACCOUNTS = ['ada', 'bob', 'zoe', 'eve', 'pia']
 
 /** What is to be gone on with in another mode. */
-type Begun = { readonly holdId: string; readonly transactionId: string }
+type Begun = {
+  readonly holdId: string
+  readonly transactionId: string
+  /** Neither paid nor given up. */
+  readonly pendingId: string
+}
 
 /** Lots of every source, some spent, held, returned or gone; debt; a tier; a closed account. */
 const populate = async (service: TestApp): Promise<Begun> => {
@@ -83,9 +90,16 @@ const populate = async (service: TestApp): Promise<Begun> => {
   const { holdId } = await must(service, 'POST', '/v1/accounts/ada/holds', held)
   await must(service, 'PUT', '/v1/accounts/ada/membership', { tier: 'pro' })
   await indebt(service, 'bob')
+  const purchase = { accountId: 'zoe', packageId: 'pkg_popular' }
+  const paid = await must(service, 'POST', '/v1/purchases', purchase)
+  const confirm = `/v1/purchases/${paid.purchaseId}/confirm`
+  await must(service, 'POST', confirm, { paymentIntentId: 'bank-1' })
+  await must(service, 'POST', `/v1/purchases/${paid.purchaseId}/refund`, { amount: 500 })
+  const pending = await must(service, 'POST', '/v1/purchases', purchase)
+  await must(service, 'PUT', '/v1/accounts/pia/subscription', { planId: 'pro' })
   await grant('eve', 9, 'bonus')
   await must(service, 'DELETE', '/v1/accounts/eve', {})
-  return { holdId, transactionId }
+  return { holdId, transactionId, pendingId: pending.purchaseId }
 }
 
 /** A purchase that was spent in part before it was paid back: 70 credits of debt. */
@@ -101,7 +115,7 @@ const indebt = async (service: TestApp, accountId: string): Promise<void> => {
 }
 
 t.test('a flag that is changed and changed back touches no credit, lot or row', async (t) => {
-  const first = await openIn(t, null, {})
+  const first = await openIn(t, null, { ENABLE_CREDIT_PURCHASES: 'true' })
   const { url } = first
   await populate(first)
   // what it was about to write of itself is written
@@ -126,9 +140,9 @@ t.test('a flag that is changed and changed back touches no credit, lot or row', 
 })
 
 t.test('what was begun in one mode goes on in the others, to the unit', async (t) => {
-  const first = await openIn(t, null, {})
+  const first = await openIn(t, null, { ENABLE_CREDIT_PURCHASES: 'true' })
   const { url } = first
-  const { holdId, transactionId } = await populate(first)
+  const { holdId, transactionId, pendingId } = await populate(first)
   await first.close()
   let balance = 545
   for (const [name, environment] of MODES) {
@@ -141,6 +155,9 @@ t.test('what was begun in one mode goes on in the others, to the unit', async (t
     if (name === 'v2') {
       await must(service, 'POST', `/v1/accounts/ada/holds/${holdId}/capture`, { amount: 30 })
       balance -= 30
+      // it was begun when purchases were on, and is credited all the same
+      const confirm = `/v1/purchases/${pendingId}/confirm`
+      await must(service, 'POST', confirm, { paymentIntentId: 'bank-2' })
     }
     t.equal((await balanceOf(service, 'ada')).balance, balance, name)
     await service.close()
@@ -148,5 +165,7 @@ t.test('what was begun in one mode goes on in the others, to the unit', async (t
   const last = await openIn(t, url, {})
   t.match(await balanceOf(last, 'bob'), { balance: 0, debt: 20 }, 'every grant paid debt')
   t.match(await balanceOf(last, 'ada'), { balance, held: 0 })
+  t.match(await balanceOf(last, 'zoe'), { balance: 375 + 500, buckets: { purchased: 875 } })
+  t.match(await balanceOf(last, 'pia'), { balance: 300, buckets: { monthly: 300 } })
   t.same((await last.call('GET', '/v1/reconcile')).body.mismatches, [])
 })

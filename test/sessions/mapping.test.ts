@@ -153,3 +153,23 @@ t.test('who became whom outlives the way back to an older version', async (t) =>
   t.equal(await openGuests(scene), 1)
   t.equal(await guestsOf(scene).payeeOf('guest_done'), 'ada')
 })
+
+t.test('what a guest has begun to buy is the user’s, however late it is paid', async (t) => {
+  const scene = await openScene(t, { environment: { ENABLE_CREDIT_PURCHASES: 'true' } })
+  const { call, open, guest, as, begin, clock, runJob } = scene
+  await open('ada')
+  const visitor = await guest()
+  const bought = await as(visitor.token, 'POST', '/v1/purchases', { packageId: 'pkg_starter' })
+  t.match(bought, { status: 201, body: { accountId: visitor.accountId, status: 'pending' } })
+  const converted = await as(visitor.token, 'POST', CONVERT, { userToken: await begin('ada') })
+  t.equal(converted.status, 200)
+  clock.aheadMs = 3_600_000
+  await runJob('sessions.guests')
+  t.equal(await statusOf(scene, visitor.accountId), 'closed')
+  const confirm = `/v1/purchases/${bought.body.purchaseId}/confirm`
+  for (let i = 0; i < 2; i += 1) {
+    t.equal((await call('POST', confirm, { paymentIntentId: 'bank-7' })).status, 200)
+  }
+  t.equal((await call('GET', '/v1/accounts/ada/balance')).body.balance, 100, 'once')
+  t.same((await call('GET', '/v1/reconcile')).body.mismatches, [])
+})
