@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { createServer as createPlainServer, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -120,6 +121,29 @@ t.test('who does not answer in time is left, and who is not there told apart', a
   const under = createPost(open)(receiver.url, MESSAGE, stop.signal)
   setTimeout(() => stop.abort(), 50)
   t.same(await under, { kind: 'stopped' })
+})
+
+t.test('a status counts, however the reply ends', async (t) => {
+  const endings: ((response: ServerResponse) => void)[] = [
+    (response) => void response.write('never the end'),
+    (response) => void response.write('cut off', () => response.destroy()),
+    (response) => void response.write('x'.repeat(100_000)),
+  ]
+  for (const [index, end] of endings.entries()) {
+    const server = createPlainServer((_request, response) => {
+      response.writeHead(200, { 'content-length': '1000000' })
+      end(response)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const { port } = server.address() as AddressInfo
+    const post = createPost({ ...open, timeoutMs: 300 })
+    const attempt = await post(`http://127.0.0.1:${port}/`, MESSAGE, never)
+    t.same(attempt, { kind: 'delivered' }, `ending ${index}`)
+  }
 })
 
 t.test('a name that does not exist is a failure like others', async (t) => {
