@@ -108,10 +108,7 @@ export function* settler(world: World): Generator<void, void> {
         break
       }
       case 'begin_claw_back':
-        update(world, version, {
-          clawBackStep: purchase.clawBackStep + 1,
-          clawBackTarget: step.target,
-        })
+        update(world, version, nextClawBack(purchase, step.target))
         break
       case 'claw_back': {
         const key = String(step.step)
@@ -129,6 +126,11 @@ export function* settler(world: World): Generator<void, void> {
     }
   }
 }
+
+const nextClawBack = ({ clawBackStep }: PurchaseState, clawBackTarget: number) => ({
+  clawBackStep: clawBackStep + 1,
+  clawBackTarget,
+})
 
 function* freeze(world: World, version: number, isFrozen: boolean): Generator<void, void> {
   world.isFrozen = isFrozen
