@@ -4,6 +4,7 @@ import type { Link } from './link.js'
 import type { Links } from './open.js'
 import { createRedisRateLimit } from './rate-limit/redis.js'
 import { reasonOf } from './reason.js'
+import { isTooOld, OLDEST_VERSION, readServerInfo } from './server-info.js'
 import { REDIS_ROLES, type RedisRole } from './urls.js'
 
 export type Trial = { readonly name: string; readonly isWell: boolean; readonly detail: string }
@@ -35,6 +36,8 @@ export const tryRoles = async (deps: InspectDeps): Promise<readonly RoleTrials[]
     if (link === null) continue
     const answer = await tryAnswer(link, deps)
     const trials = [answer]
+    const version = answer.isWell ? await tryVersion(link) : null
+    if (version !== null) trials.push(version)
     // what does not answer need not be asked further
     if (answer.isWell) trials.push(await tryWrite(link, deps))
     if (answer.isWell && role === 'main') trials.push(await tryLimit(link, deps))
@@ -64,6 +67,14 @@ const tryAnswer = (link: Link, { monotonicMs }: InspectDeps): Promise<Trial> =>
     }
     return `${Math.min(...times).toFixed(1)} ms at best of ${ROUND_TRIPS}`
   })
+
+/** Told only where it is the reason why the rest fails. */
+const tryVersion = async (link: Link): Promise<Trial | null> => {
+  const info = await readServerInfo(link, TIMEOUT_MS).catch(() => null)
+  if (info === null || !isTooOld(info.version)) return null
+  const detail = `it is Redis ${info.version}, and must be ${OLDEST_VERSION} or later`
+  return { name: 'version', isWell: false, detail }
+}
 
 const tryWrite = (link: Link, { keyPrefix, newId }: InspectDeps): Promise<Trial> =>
   attempt('write', async () => {

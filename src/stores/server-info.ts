@@ -32,3 +32,14 @@ export const readServerInfo = async (link: Link, timeoutMs: number): Promise<Ser
 
 const numberOf = (text: string, name: string): number =>
   Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(text)?.[1] ?? 0)
+
+/** Scripts that write after they have asked for the time: an older one refuses them. */
+export const OLDEST_VERSION = '5.0'
+
+/** Whether a version is one that can not be used; one that is not told is given the benefit. */
+export const isTooOld = (version: string): boolean => {
+  if (!/^\d/.test(version)) return false
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [oldestMajor = 0, oldestMinor = 0] = OLDEST_VERSION.split('.').map(Number)
+  return major < oldestMajor || (major === oldestMajor && minor < oldestMinor)
+}
