@@ -44,6 +44,8 @@ CREATE TABLE "credit_purchases" (
 	"claw_back_step" integer DEFAULT 0 NOT NULL,
 	"claw_back_done_step" integer DEFAULT 0 NOT NULL,
 	"claw_back_target" bigint DEFAULT 0 NOT NULL,
+	"claw_back_done_target" bigint DEFAULT 0 NOT NULL,
+	"collected_from" text,
 	"announced_refund" bigint DEFAULT 0 NOT NULL,
 	"freeze_state" text,
 	"problem" text,

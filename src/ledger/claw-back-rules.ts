@@ -4,9 +4,10 @@ import type { ChargeContext, Context, GrantPast } from './decision.js'
 import { addRow, availableOf, type Draft, isPast, overflow } from './draft.js'
 import { newLot } from './inflow-rules.js'
 import { findLot, pick, putLot, takeParts } from './lots.js'
-import type { Lot, LotPart, Operation, Row } from './model.js'
+import type { JsonObject, Lot, LotPart, Operation, Row } from './model.js'
 
 type ClawBack = Extract<Operation, { kind: 'claw_back' }>
+type Collect = Extract<Operation, { kind: 'collect' }>
 
 /** What moves: `change` is what is lacking to the target, negative when too much was taken. */
 type Move = {
@@ -49,21 +50,42 @@ function take(draft: Draft, { operation, lot, change, before, past }: Move): App
   const lapsed = Math.min(change, Math.max(0, past.lapsed - counted))
   const due = change - lapsed
   const fromGrant = Math.min(due, lot.remaining - lot.held)
-  const fromRest = Math.min(due, availableOf(draft)) - fromGrant
-  const debt = due - fromGrant - fromRest
+  const own = fromGrant > 0 ? [partOf(lot, fromGrant)] : []
+  const row = takeDue(draft, due, { own, detail: detailOf(operation, change) })
+  if (row instanceof AppError) return row
+  draft.refunds.push({ chargeSeq: lot.grantSeq, refundSeq: row.seq, amount: change })
+  return undefined
+}
+
+/** As a claw-back without a grant of its own: from what is there, and the rest becomes debt. */
+export function collect(draft: Draft, operation: Collect): AppError | undefined {
+  const { amount, reason, detail: told } = operation
+  const detail = { ...told, ...(reason !== null && { reason }), clawedBack: amount }
+  const row = takeDue(draft, amount, { own: [], detail })
+  return row instanceof AppError ? row : undefined
+}
+
+/** Writes the row of what is due: its `own` parts, then the rest of the account, then debt. */
+function takeDue(
+  draft: Draft,
+  due: number,
+  { own, detail }: { readonly own: readonly LotPart[]; readonly detail: JsonObject },
+): Row | AppError {
+  const { account } = draft
+  const fromOwn = own.reduce((sum, { amount }) => sum + amount, 0)
+  const fromRest = Math.min(due, availableOf(draft)) - fromOwn
+  const debt = due - fromOwn - fromRest
   const tooMuch = overflow(draft, debt, 'debt')
   if (tooMuch) return tooMuch
-  const own = takeParts(draft, fromGrant > 0 ? [partOf(lot, fromGrant)] : [])
-  const parts = [...own, ...takeParts(draft, pick(draft, fromRest))]
-  draft.account.debt += debt
-  const detail = { ...detailOf(operation, change), debt }
-  const row = addRow(draft, { type: 'claw_back', amount: -(due - debt) || 0, parts, detail })
-  draft.refunds.push({ chargeSeq: lot.grantSeq, refundSeq: row.seq, amount: change })
-  const { account } = draft
+  const ownParts = takeParts(draft, own)
+  const parts = [...ownParts, ...takeParts(draft, pick(draft, fromRest))]
+  account.debt += debt
+  const amount = -(due - debt) || 0
+  const row = addRow(draft, { type: 'claw_back', amount, parts, detail: { ...detail, debt } })
   if (debt > 0) {
     tell(draft, row.seq, 'account.in_debt', { debt: account.debt, balance: account.balance })
   }
-  return undefined
+  return row
 }
 
 /**

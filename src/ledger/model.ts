@@ -200,6 +200,13 @@ export type Operation = Request &
         readonly reason: string | null
         readonly detail: JsonObject
       }
+    /** Claws back what was granted in another account, whose owner's credits have come here. */
+    | {
+        readonly kind: 'collect'
+        readonly amount: number
+        readonly reason: string | null
+        readonly detail: JsonObject
+      }
   )
 
 export type OperationKind = Operation['kind']

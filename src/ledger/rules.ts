@@ -1,6 +1,6 @@
 import { AppError, accountNotFound } from '../errors.js'
 import { announce, type Told } from './announce-rules.js'
-import { clawBack } from './claw-back-rules.js'
+import { clawBack, collect } from './claw-back-rules.js'
 import type { Context, Decision } from './decision.js'
 import {
   addRow,
@@ -105,6 +105,8 @@ function act(draft: Draft, operation: Operation, context: Context): AppError | u
       return allocate(draft, operation)
     case 'claw_back':
       return clawBack(draft, operation, context)
+    case 'collect':
+      return collect(draft, operation)
     case 'transfer_out':
       return transferOut(draft, operation)
     case 'transfer_in':

@@ -99,7 +99,7 @@ const SUMS = `
          count(*) filter (where r.balance_after <> r.balance_before + r.amount) as broken,
          count(*) filter (where r.seq <> r.seq_before + 1) as gaps,
          sum(r.amount) filter (where r.type = 'refund') as refunded,
-         sum(r.clawed_back) as clawed_back,
+         sum(r.clawed_back) filter (where r.detail ? 'grantSeq') as clawed_back,
          count(*) filter (
            where r.debt_after is distinct from r.debt_before + r.debt_change) as indebted,
          count(*) filter (where case r.type

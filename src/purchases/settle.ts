@@ -1,5 +1,6 @@
 import { AppError, hasCode } from '../errors.js'
 import type { Ledger } from '../ledger/ledger.js'
+import type { Operation } from '../ledger/model.js'
 import type { OutboxEvent } from '../ledger/outbox.js'
 import { DEFAULT_PRIORITY } from '../ledger/rules.js'
 import { completedEvent, refundedEvent, standingEvents } from './events.js'
@@ -87,6 +88,7 @@ async function takeStep(
       })
       return
     case 'claw_back':
+    case 'collect':
       return clawBack(deps, seen, step)
     default:
       return changeFreeze(deps, purchase, step.kind)
@@ -119,24 +121,47 @@ async function grant(deps: SettleDeps, purchase: Purchase, to: string): Promise<
   }
 }
 
-async function clawBack(
-  { ledger, store }: SettleDeps,
-  { purchase, standing }: Seen,
-  { from, grantSeq, step, target }: Extract<Step, { kind: 'claw_back' }>,
-): Promise<void> {
-  const { id, refundedAmount } = purchase
-  const isTold = refundedAmount === purchase.announcedRefund
-  await ledger.submit({
-    ...factOf(from, `clawback:${id}:${step}`),
-    kind: 'claw_back',
-    grantSeq,
-    target,
-    reason: null,
-    detail: { purchaseId: id },
-    announce: isTold ? null : refundedEvent(purchase, standing, from),
+type TakingBack = Extract<Step, { kind: 'claw_back' | 'collect' }>
+
+async function clawBack(deps: SettleDeps, seen: Seen, step: TakingBack): Promise<void> {
+  const { ledger, store, payeeOf } = deps
+  const { purchase } = seen
+  try {
+    await ledger.submit(takingBack(seen, step))
+  } catch (error) {
+    if (!hasCode(error, 'account_closed')) throw error
+    // closed for good, and had it been done before, that would have been the answer: so it follows
+    // the credits to whoever the account has become
+    const to = await payeeOf(purchase.accountId)
+    if (to === step.from) throw error
+    await store.update(purchase, { collectedFrom: to })
+    return
+  }
+  await store.update(purchase, {
+    clawBackDoneStep: step.step,
+    clawBackDoneTarget: step.target,
+    announcedRefund: purchase.refundedAmount,
+    problem: null,
   })
-  const done = { clawBackDoneStep: step, announcedRefund: refundedAmount, problem: null }
-  await store.update(purchase, done)
+}
+
+/** Each step is done under a key of its own, so a late worker does no harm. */
+function takingBack({ purchase, standing }: Seen, step: TakingBack): Operation {
+  const { id, refundedAmount, announcedRefund } = purchase
+  const detail = { purchaseId: id }
+  const isTold = refundedAmount === announcedRefund
+  const request = {
+    ...factOf(step.from, `clawback:${id}:${step.step}`),
+    announce: isTold ? null : refundedEvent(purchase, standing, step.from),
+    reason: null,
+    detail,
+  }
+  if (step.kind === 'claw_back') {
+    return { ...request, kind: 'claw_back', grantSeq: step.grantSeq, target: step.target }
+  }
+  if (step.change > 0) return { ...request, kind: 'collect', amount: step.change }
+  const lot = { source: 'purchased', priority: DEFAULT_PRIORITY, expiresAtMs: null } as const
+  return { ...request, kind: 'grant', ...lot, amount: -step.change, reason: 'reinstated' }
 }
 
 /** All is as it should be: what the purchase shows is brought up to date. */

@@ -37,6 +37,10 @@ export type PurchaseState = {
   readonly clawBackStep: number
   readonly clawBackDoneStep: number
   readonly clawBackTarget: number
+  /** The target of the last step that was done. */
+  readonly clawBackDoneTarget: number
+  /** Where credits are taken back instead of at `grantedTo`; null: there. */
+  readonly collectedFrom: string | null
   readonly freeze: Freeze | null
 }
 
@@ -194,6 +198,14 @@ export type Step =
       readonly step: number
       readonly target: number
     }
+  /** The same where the grant itself is not: as the difference to the step before. */
+  | {
+      readonly kind: 'collect'
+      readonly from: string
+      readonly step: number
+      readonly target: number
+      readonly change: number
+    }
   | { readonly kind: 'begin_freeze' | 'freeze' | 'unfreeze' }
   | { readonly kind: 'rest' }
 
@@ -222,11 +234,15 @@ const isReversed = ({ reversedAmount, paidAmount }: Standing): boolean =>
   reversedAmount > 0 && reversedAmount === paidAmount
 
 function clawBackStep(
-  { clawBackStep: step, clawBackDoneStep, clawBackTarget }: PurchaseState,
+  { clawBackStep: step, clawBackTarget, ...purchase }: PurchaseState,
   { target }: Standing,
   granted: { readonly from: string; readonly grantSeq: number },
 ): Step | null {
-  if (clawBackDoneStep < step)
-    return { kind: 'claw_back', ...granted, step, target: clawBackTarget }
-  return target === clawBackTarget ? null : { kind: 'begin_claw_back', target }
+  const { clawBackDoneStep, clawBackDoneTarget, collectedFrom: from } = purchase
+  if (clawBackDoneStep === step) {
+    return target === clawBackTarget ? null : { kind: 'begin_claw_back', target }
+  }
+  const noted = { step, target: clawBackTarget }
+  if (from === null) return { kind: 'claw_back', ...granted, ...noted }
+  return { kind: 'collect', from, ...noted, change: clawBackTarget - clawBackDoneTarget }
 }

@@ -98,6 +98,9 @@ export const creditPurchases = pgTable(
     clawBackStep: integer('claw_back_step').notNull().default(0),
     clawBackDoneStep: integer('claw_back_done_step').notNull().default(0),
     clawBackTarget: whole('claw_back_target').notNull().default(0),
+    clawBackDoneTarget: whole('claw_back_done_target').notNull().default(0),
+    /** Where credits are taken back, once the account they were granted to has become another. */
+    collectedFrom: text('collected_from'),
     /** The refunded amount that others were told of. */
     announcedRefund: whole('announced_refund').notNull().default(0),
     freeze: text('freeze_state').$type<Freeze>(),

@@ -33,6 +33,7 @@ const WEIGHTS = {
   transfer_out: 1,
   allocation: 2,
   claw_back: 5,
+  collect: 1,
 } as const satisfies Record<Usual, number>
 
 export type OperationDeps = {
@@ -80,13 +81,14 @@ function kindOf(random: Random): Usual {
 
 type Asked = Required<Request>
 
+const reason = 'because'
+
 function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
   const { random } = deps
   const price = random.between(0, 30)
   const quote: Quote = (tier) => ({ amount: tier === null ? price : price >> 1, detail: { tier } })
   const seq = random.between(1, 15)
   const soonMs = deps.databaseMs() + random.between(20, 3000)
-  const reason = 'because'
   switch (kind) {
     case 'open':
       return { ...request, kind, signupBonus: random.pick([0, 50, 100]) }
@@ -114,12 +116,18 @@ function bodyOf(request: Asked, kind: Usual, deps: OperationDeps): Operation {
       return { ...request, kind, ...allocationOf(random, soonMs), detail: { planId: 'pro' } }
     case 'claw_back':
       return { ...request, kind, ...clawBackOf(random, seq), reason, detail: { purchaseId: 'p' } }
+    case 'collect':
     case 'transfer_out':
-      return { ...request, kind, to: 'elsewhere', amount: price + 1 }
+      return { ...request, ...leaving(kind, price + 1) }
     default:
       return { ...request, kind }
   }
 }
+
+const leaving = (kind: 'collect' | 'transfer_out', amount: number) =>
+  kind === 'collect'
+    ? ({ kind, amount, reason: null, detail: { purchaseId: 'p' } } as const)
+    : ({ kind, amount, to: 'elsewhere' } as const)
 
 const grantOf = (random: Random, soonMs: number) => ({
   source: random.pick(['monthly', 'bonus', 'purchased'] as const),

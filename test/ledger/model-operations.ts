@@ -48,6 +48,7 @@ export function perform(account: Account, operation: Operation, isNew: boolean):
   }
   if (kind === 'allocation') allocate(account, operation)
   if (kind === 'claw_back') clawBack(account, operation)
+  if (kind === 'collect') collect(account, operation)
   if (kind === 'refund') refund(account, operation)
   if (kind === 'hold') hold(account, operation)
   if (kind === 'capture') capture(account, operation)
@@ -274,17 +275,34 @@ function takeBack(account: Account, grantSeq: number, count: number, detail: Jso
     const from = own === undefined ? 'rest' : 'grant'
     account.stakes.push({ grantSeq, from, index: own ?? null })
   }
+  const refundSeq = writeTaken(account, { moved, owed }, detail)
+  account.refunds.push({ chargeSeq: grantSeq, refundSeq, amount: count * account.unit })
+}
+
+/** What is free goes, first payer first, and what is missing is owed. */
+function collect(account: Account, { amount, reason, detail }: Of<'collect'>): void {
+  const count = amount / account.unit
+  const moved = free(account).slice(0, count)
+  take(account, moved)
+  const told = { ...detail, ...reasonOf(reason), clawedBack: amount }
+  writeTaken(account, { moved, owed: count - moved.length }, told)
+}
+
+function writeTaken(
+  account: Account,
+  { moved, owed }: { readonly moved: readonly number[]; readonly owed: number },
+  detail: JsonObject,
+): number {
   account.owed += owed
   if (BigInt(account.owed) * BigInt(account.unit) > MOST_CREDITS) {
     throw refusal('limit_exceeded', { limit: Number(MOST_CREDITS) })
   }
-  const debt = owed * account.unit
-  const row = { type: 'claw_back', detail: { ...detail, debt } } as const
-  const refundSeq = write(account, row, moved, -1)
-  account.refunds.push({ chargeSeq: grantSeq, refundSeq, amount: count * account.unit })
-  if (owed === 0) return
-  const figures = figuresOf(account)
-  announce(account, refundSeq, 'account.in_debt', { debt: figures.debt, balance: figures.balance })
+  const row = { type: 'claw_back', detail: { ...detail, debt: owed * account.unit } } as const
+  const seq = write(account, row, moved, -1)
+  if (owed === 0) return seq
+  const { debt, balance } = figuresOf(account)
+  announce(account, seq, 'account.in_debt', { debt, balance })
+  return seq
 }
 
 /** What came out of the grant first, then what came from elsewhere, in a grant of its own. */

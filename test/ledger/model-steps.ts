@@ -42,6 +42,7 @@ const WEIGHTS = {
   transfer_return: 1,
   allocation: 3,
   claw_back: 11,
+  collect: 2,
 } as const satisfies Record<OperationKind, number>
 
 export type Step = {
@@ -150,6 +151,7 @@ function askAboutCredits(step: Step, books: Books, run: Run & Terms): Ask {
     return { kind, ...lot, reason, ...(step.isWhole && { detail: { purchaseId: 'p' } }) }
   }
   if (kind === 'claw_back') return { kind, ...clawBackOf(step, books, unit), reason }
+  if (kind === 'collect') return { kind, amount: ofSome, reason, detail: { purchaseId: 'p' } }
   if (kind === 'allocation') return { kind, ...allocationOf(step, run) }
   if (kind === 'refund') {
     return { kind, chargeSeq: rowSeq(step, books), amount: isWhole ? null : ofSome, reason }

@@ -6,6 +6,7 @@ import {
   charge,
   clawBack,
   close,
+  collect,
   createStory,
   figures,
   freezing,
@@ -43,6 +44,21 @@ t.test('the rest gives in burn-down order', async (t) => {
   t.strictSame(ann.does(clawBack(1, 100)), ['claw_back -70: #1 -30, #4 -20, #3 -20'])
   t.strictSame(figures(ann.now), [0, 0, 30])
 })
+
+t.test(
+  'what was granted elsewhere is collected in burn-down order, and the rest is owed',
+  async (t) => {
+    const ann = createStory()
+    ann.does(grant(30))
+    ann.does(grant(20, { priority: 1 }))
+    ann.does(hold(10))
+    t.strictSame(ann.does(collect(15)), ['claw_back -15: #2 -10, #1 -5'], 'held credits stay')
+    t.strictSame(ann.does(collect(40)), ['claw_back -25: #1 -25'])
+    t.match(ann.rows.at(-1)?.detail, { clawedBack: 40, debt: 15 })
+    t.strictSame(ann.does(collect(5)), ['claw_back 0'], 'a row all the same')
+    t.strictSame(figures(ann.now), [10, 10, 20])
+  },
+)
 
 t.test('targets are absolute: 30 %, 60 % and all of it, in any order and any often', async (t) => {
   const ann = createStory()

@@ -68,6 +68,7 @@ const EXPECTED = {
   transfer_return: ['applied'],
   allocation: ['applied', 'limit_exceeded', 'account_closed'],
   claw_back: ['applied', 'grant_not_found', 'limit_exceeded', 'account_closed'],
+  collect: ['applied', 'account_closed'],
 } satisfies Record<Operation['kind'], string[]>
 
 /** Of claw-backs and of what is announced: what each must be met with. */

@@ -178,6 +178,14 @@ export const clawBack = (grantSeq: number, target: number): Ask => ({
   detail: {},
 })
 
+/** Of credits that were granted elsewhere. */
+export const collect = (amount: number): Ask => ({
+  kind: 'collect',
+  amount,
+  reason: null,
+  detail: {},
+})
+
 export const allocate = (
   parts: readonly TransferPart[],
   membership: Membership | null = null,

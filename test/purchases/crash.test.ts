@@ -173,6 +173,82 @@ t.test('what a guest bought goes to the user that the guest has become', async (
   await shop.mustBeSound(t)
 })
 
+t.test('what is paid back to a guest is taken from the user the guest has become', async (t) => {
+  const shop = await openShop(t)
+  await shop.open('ada')
+  const guest = await shop.guest()
+  const bought = await shop.as(guest.token, 'POST', '/v1/purchases', { packageId: 'pkg_starter' })
+  const path = `/v1/purchases/${bought.body.purchaseId}`
+  await shop.call('POST', `${path}/confirm`)
+  await shop.call('POST', `/v1/accounts/${guest.accountId}/charges`, { amount: 60 })
+  await shop.call('POST', `${path}/refund`, { amount: 100 })
+  t.match(await shop.balance(guest.accountId), { balance: 20 }, 'a fifth, while it is a guest')
+  const userToken = await shop.begin('ada')
+  await shop.as(guest.token, 'POST', '/v1/sessions/current/convert', { userToken })
+  t.match(await shop.balance('ada'), { balance: 20, debt: 0 })
+  const half = await shop.call('POST', `${path}/refund`, { amount: 150 })
+  t.match(half.body, { status: 'completed', refundedAmount: 250, creditsClawedBack: 50 })
+  t.match(await shop.balance('ada'), { balance: 0, debt: 10 }, '30 more, of which 20 are there')
+  const whole = await Promise.all(
+    Array.from({ length: 20 }, () => shop.call('POST', `${path}/refund`)),
+  )
+  t.ok(whole.some(({ status }) => status === 200))
+  t.match(await shop.purchase(bought.body.purchaseId), {
+    ...{ status: 'refunded', refundedAmount: 500, creditsClawedBack: 100 },
+  })
+  t.match(await shop.balance('ada'), { balance: 0, debt: 60 }, 'what the guest has spent is owed')
+  await shop.mustBeSound(t)
+})
+
+t.test(
+  'a claw-back that follows a guest is done once, whoever dies, and undone once',
+  async (t) => {
+    const shop = await openShop(t)
+    await shop.open('guest')
+    await shop.open('ada')
+    await shop.call('POST', '/v1/accounts/ada/grants', { amount: 70 })
+    const purchase = await shop.buy('guest')
+    const { core } = shop
+    let payee = 'guest'
+    const beside = { payeeOf: async () => payee }
+    const whole = shop.services({}, beside)
+    t.same(await whole.takeFact(paidFact(purchase)), { kind: 'applied' })
+    await shop.call('POST', '/v1/accounts/guest/charges', { amount: 100 })
+    await shop.call('DELETE', '/v1/accounts/guest')
+    payee = 'ada'
+    const died = new Error('the process has died')
+    const deaths = { before: 0, after: 0 }
+    const dying = (isAfter: boolean) => ({
+      ledger: {
+        ...core.ledger,
+        async submit(operation: Parameters<typeof core.ledger.submit>[0]) {
+          const isCollected = operation.kind === 'collect'
+          if (isCollected && isAfter) await core.ledger.submit(operation)
+          if (!isCollected) return core.ledger.submit(operation)
+          deaths[isAfter ? 'after' : 'before'] += 1
+          throw died
+        },
+      },
+    })
+    const dispute = { id: 'dp_1', type: 'dispute', amount: 500 } as const
+    const withdrawn = reversalFact(purchase, 1, { ...dispute, state: 'withdrawn' })
+    for (const isAfter of [false, true]) {
+      const { takeFact } = shop.services(dying(isAfter), beside)
+      await t.rejects(takeFact(withdrawn), died)
+    }
+    t.same(deaths, { before: 1, after: 1 })
+    await whole.runJob()
+    t.same(await whole.takeFact(withdrawn), { kind: 'applied' })
+    t.match(await shop.balance('ada'), { balance: 0, debt: 30 }, 'once')
+    await shop.mustBeSound(t)
+    const won = reversalFact(purchase, 2, { ...dispute, state: 'won' })
+    t.same(await whole.takeFact(won), { kind: 'applied' })
+    t.same(await whole.takeFact(won), { kind: 'applied' })
+    t.match(await shop.balance('ada'), { balance: 70, debt: 0 }, 'and all comes back, once')
+    await shop.mustBeSound(t)
+  },
+)
+
 t.test('a guest who becomes a user while the grant is under way is granted once', async (t) => {
   const shop = await openShop(t)
   await shop.open('guest')

@@ -85,11 +85,17 @@ const UNSOUND = `
   with ledger as (
     select p.id,
            (select count(*) from transactions t
-             where t.type = 'grant' and t.detail ->> 'purchaseId' = p.id)::int as granted,
+             where t.type = 'grant' and t.detail ->> 'purchaseId' = p.id
+               and t.account_id = p.granted_to)::int as granted,
            (select g.amount from grants g
              where g.account_id = p.granted_to and g.grant_seq = p.grant_seq) as amount,
            coalesce((select sum(r.amount) from refunds r
-             where r.account_id = p.granted_to and r.charge_seq = p.grant_seq), 0)::bigint as taken
+             where r.account_id = p.granted_to and r.charge_seq = p.grant_seq), 0)::bigint
+             + coalesce((select sum(case t.type when 'grant' then -t.amount
+                                                else (t.detail ->> 'clawedBack')::bigint end)
+                           from transactions t
+                          where t.account_id = p.collected_from and t.type in ('claw_back', 'grant')
+                            and t.detail ->> 'purchaseId' = p.id), 0)::bigint as taken
       from credit_purchases p)
   select p.id, p.status, p.credits, p.claw_back_target, ledger.granted, ledger.amount, ledger.taken
     from credit_purchases p

@@ -45,6 +45,8 @@ export const newWorld = (): World => ({
     clawBackStep: 0,
     clawBackDoneStep: 0,
     clawBackTarget: 0,
+    clawBackDoneTarget: 0,
+    collectedFrom: null,
     freeze: null,
   },
   version: 0,
@@ -94,9 +96,8 @@ export function* settler(world: World): Generator<void, void> {
     yield
     switch (step.kind) {
       case 'rest':
-        // who rests on what is old looks again
         if (world.version === version) return
-        break
+        break // who rests on what is old looks again
       case 'begin_grant':
         update(world, version, { grantedTo: 'ada' })
         break
@@ -115,17 +116,24 @@ export function* settler(world: World): Generator<void, void> {
         if (!world.clawedBack.has(key)) world.taken = step.target
         world.clawedBack.set(key, step.target)
         yield
-        update(world, version, { clawBackDoneStep: step.step })
+        update(world, version, doneOf(step))
         break
       }
       case 'begin_freeze':
         update(world, version, { freeze: 'freezing' })
         break
+      case 'collect':
+        throw new Error('nobody here becomes another')
       default:
         yield* freeze(world, version, step.kind === 'freeze')
     }
   }
 }
+
+const doneOf = ({ step, target }: { readonly step: number; readonly target: number }) => ({
+  clawBackDoneStep: step,
+  clawBackDoneTarget: target,
+})
 
 const nextClawBack = ({ clawBackStep }: PurchaseState, clawBackTarget: number) => ({
   clawBackStep: clawBackStep + 1,

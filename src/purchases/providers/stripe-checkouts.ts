@@ -1,4 +1,5 @@
 import type Stripe from 'stripe'
+import { invalidField } from '../../http/validator.js'
 import type { CheckoutFact } from '../../payment-facts.js'
 import type { Checkout, NewCheckout } from './provider.js'
 import { type AskStripe, idOf } from './stripe-client.js'
@@ -9,6 +10,9 @@ export const SESSION_PARTS = ['line_items', 'payment_intent']
 /** Begins a checkout of one package; under a key of the purchase, so that there is only one. */
 export async function createCheckout(ask: AskStripe, wanted: NewCheckout): Promise<Checkout> {
   const { purchaseId, accountId, packageId, email, successUrl } = wanted
+  if (successUrl === null) {
+    throw invalidField('successUrl', 'Stripe must be told where a buyer goes who has paid')
+  }
   // those of a session do not reach the payment, which is what refunds and disputes name
   const metadata = { purchaseId, accountId, packageId }
   const session = await ask((api) =>
@@ -20,7 +24,8 @@ export async function createCheckout(ask: AskStripe, wanted: NewCheckout): Promi
         metadata,
         payment_intent_data: { metadata },
         ...(email !== null && { customer_email: email }),
-        ...(successUrl !== null && { success_url: successUrl, cancel_url: cancelUrl(successUrl) }),
+        success_url: successUrl,
+        cancel_url: cancelUrl(successUrl),
       },
       { idempotencyKey: `purchase:${purchaseId}` },
     ),
