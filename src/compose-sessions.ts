@@ -44,8 +44,8 @@ export const composeSessions = (core: Core, store: SessionStore): ComposedSessio
 }
 
 /** What remembers revocations while the store of the sessions is away, and the job that forgets. */
-export const composeRevocations = ({ db, now, jobs }: Core): Revocations => {
-  const revocations = createRevocations({ orm: db.orm, now })
+export const composeRevocations = ({ db, jobs }: Core): Revocations => {
+  const revocations = createRevocations({ orm: db.orm })
   jobs.add({
     name: 'sessions.revocations',
     cron: '41 * * * *',

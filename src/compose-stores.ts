@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import type { Logger } from 'pino'
 import type { Config } from './config.js'
@@ -29,7 +30,7 @@ export type ComposedStores = OpenStores & {
 export const composeStores = async (deps: ComposeStoresDeps): Promise<ComposedStores> => {
   const { config, log, now: nowMs, revocations } = deps
   const clocks = { nowMs, monotonicMs: () => performance.now() }
-  const stores = openStores({ ...config.redis, ...clocks, revocations, log })
+  const stores = openStores({ ...config.redis, ...clocks, revocations, newId: randomUUID, log })
   const links = distinct(stores.links)
   if (links.length === 0) {
     log.info('Redis not configured: limits, sessions and cache live in this process alone')

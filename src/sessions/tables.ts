@@ -13,11 +13,13 @@ export const sessionRevocations = pgTable(
     digest: text().notNull(),
     revokedAt: instant('revoked_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
+    /** When it was noted last: whoever knows those before reads on from there. */
+    notedAt: instant('noted_at').notNull().default(sql`clock_timestamp()`),
   },
   (t) => [
     primaryKey({ columns: [t.tag, t.digest] }),
     index('session_revocations_expiry').on(t.expiresAt),
-    index('session_revocations_time').on(t.revokedAt, t.tag, t.digest),
+    index('session_revocations_noted').on(t.notedAt, t.tag, t.digest),
   ],
 )
 

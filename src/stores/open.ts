@@ -37,6 +37,8 @@ export type OpenStoresDeps = StoreClocks & {
   /** How long a command may take before it is answered from elsewhere. */
   readonly timeoutMs: number
   readonly revocations: Revocations
+  /** Never the same twice, by whatever process. */
+  readonly newId: () => string
   readonly log: StoresLog
 }
 
@@ -113,11 +115,11 @@ export const openStores = (deps: OpenStoresDeps): OpenStores => {
 
 const openSessions = (
   link: Link,
-  { keyPrefix, nowMs, revocations, log }: OpenStoresDeps,
+  { keyPrefix, nowMs, newId, revocations, log }: OpenStoresDeps,
 ): { store: SessionStore } & SessionKeeper => {
   const redis = createRedisSessions({ link, keyPrefix })
   const shared = { redis, mirror: createSessionMirror(nowMs), revocations, nowMs }
-  const keeper = createSessionKeeper({ ...shared, link, log })
+  const keeper = createSessionKeeper({ ...shared, link, keyPrefix, newId, log })
   return { store: createSharedSessions({ ...shared, isReady: keeper.isReady }), ...keeper }
 }
 

@@ -13,12 +13,17 @@ export const probe = async (
   keyPrefix: string,
   scripts: readonly Script[],
 ): Promise<void> => {
-  const tags = client instanceof Cluster ? CLUSTER_TAGS : ['0']
   await Promise.all([
-    ...tags.map((tag) => client.set(`${keyPrefix}probe:{${tag}}`, '1', 'PX', PROBE_TTL_MS)),
+    ...tagsOf(client).map((tag) =>
+      client.set(`${keyPrefix}probe:{${tag}}`, '1', 'PX', PROBE_TTL_MS),
+    ),
     ...mastersOf(client).flatMap((master) => scripts.map(({ lua }) => master.script('LOAD', lua))),
   ])
 }
+
+/** Hash tags of which every server that holds keys has some. */
+export const tagsOf = (client: RedisClient): readonly string[] =>
+  client instanceof Cluster ? CLUSTER_TAGS : ['0']
 
 /** As the specification of Redis Cluster has it: CRC16 in the variant of XMODEM. */
 const slotOf = (tag: string): number => {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { sql } from 'drizzle-orm'
 import t from 'tap'
 import { sessionIdOf } from '../../src/http/session-token.js'
 import { createRevocations } from '../../src/sessions/revocations.js'
+import type { Revocation, RevocationPage } from '../../src/stores/session/revocations.js'
 import { openFresh } from '../helpers/database.js'
 import { startRedis, until } from '../helpers/redis.js'
 import { openScene, type Scene } from './kit.js'
@@ -10,81 +12,118 @@ const idOf = (tag = randomUUID()) => ({ tag, digest: randomUUID() })
 
 t.test('what is noted is revoked, for the one, or for all that were there by then', async (t) => {
   const { orm } = await openFresh(t)
-  const { note, isRevoked, revokedUntil } = createRevocations({ orm, now: Date.now })
-  const atMs = Date.now()
-  const untilMs = atMs + 60_000
+  const { note, check, revokedUntil } = createRevocations({ orm })
+  const isRevoked = async (...asked: Parameters<typeof check>) => (await check(...asked)).isRevoked
+  const keepMs = 60_000
   const one = idOf()
-  await note({ ...one, atMs, untilMs })
-  await note({ ...one, atMs, untilMs })
-  t.equal(await isRevoked(one, atMs - 1), true)
-  t.equal(await isRevoked(one, atMs + 1), true, 'a session is revoked for good')
-  t.equal(await isRevoked(idOf(one.tag), atMs), false, 'not the others of the account')
-  t.equal(await isRevoked({ ...one, tag: 'else' }, atMs), false)
+  const { atMs: oneAtMs } = await note({ ...one, keepMs })
+  await note({ ...one, keepMs })
+  t.equal(await isRevoked(one, oneAtMs - 1), true)
+  t.equal(await isRevoked(one, oneAtMs + 3_600_000), true, 'a session is revoked for good')
+  t.equal(await isRevoked(idOf(one.tag), oneAtMs), false, 'not the others of the account')
+  t.equal(await isRevoked({ ...one, tag: 'else' }, oneAtMs), false)
   const all = idOf()
-  await note({ tag: all.tag, digest: null, atMs, untilMs })
+  const { atMs } = await note({ tag: all.tag, digest: null, keepMs })
   t.equal(await isRevoked(all, atMs), true)
   t.equal(await isRevoked(idOf(all.tag), atMs - 5_000), true)
   t.equal(await isRevoked(idOf(all.tag), atMs + 1), false, 'a later one lives')
-  t.equal(await revokedUntil(all.tag), atMs)
-  t.equal(await revokedUntil(one.tag), null, 'of one alone, not of all')
-  const late = { tag: all.tag, digest: null, atMs: atMs - 9, untilMs: untilMs - 9 }
-  t.equal(await note(late), atMs + 1, 'by a late clock, it ends what began after the last time')
+  t.equal((await revokedUntil(all.tag)).untilMs, atMs)
+  t.equal((await revokedUntil(one.tag)).untilMs, null, 'of one alone, not of all')
+  const aheadMs = atMs + 60_000
+  await orm.execute(sql`update session_revocations set revoked_at = ${new Date(aheadMs)}
+                         where tag = ${all.tag}`)
+  const again = await note({ tag: all.tag, digest: null, keepMs })
+  t.equal(again.atMs, aheadMs + 1, 'it ends what began after the last time')
+  t.equal(await isRevoked(idOf(all.tag), aheadMs + 1), true)
   t.equal(await isRevoked(all, atMs), true, 'and takes nothing back')
-  t.equal(await isRevoked(idOf(all.tag), atMs + 1), true)
-  await note({ tag: all.tag, digest: null, atMs: atMs + 9, untilMs: untilMs + 9 })
-  t.equal(await isRevoked(idOf(all.tag), atMs + 9), true)
+})
+
+t.test('all times are those of the database', async (t) => {
+  const { orm, pool } = await openFresh(t)
+  const { note, check, revokedUntil, readTimeMs, list } = createRevocations({ orm })
+  const { rows } = await pool.query<{ ms: number }>(
+    `select extract(epoch from clock_timestamp())::float8 * 1000 as ms`,
+  )
+  const databaseMs = rows[0]?.ms ?? 0
+  const sinceMs = await readTimeMs()
+  const { atMs, leftMs } = await note({ ...idOf(), keepMs: 60_000 })
+  const told = [atMs, sinceMs, (await check(idOf(), 0)).nowMs, (await revokedUntil('x')).nowMs]
+  for (const ms of told) t.ok(Math.abs(ms - databaseMs) < 10_000, `${ms}`)
+  t.equal(leftMs, 60_000)
+  const { revocations } = await list(sinceMs, null)
+  t.equal(revocations.length, 1)
+  const listedMs = revocations[0]?.leftMs ?? 0
+  t.ok(listedMs <= 60_000 && listedMs > 50_000, `${listedMs} ms left`)
 })
 
 t.test('the list gives each once, page by page, and none that may be forgotten', async (t) => {
-  const { orm } = await openFresh(t)
-  const clock = { ms: Date.now() }
-  const { note, list, cleanUp, isRevoked } = createRevocations({ orm, now: () => clock.ms })
-  const sinceMs = clock.ms
+  const { orm, pool } = await openFresh(t)
+  const { note, list, cleanUp, check, readTimeMs } = createRevocations({ orm })
+  const age = (seconds: number) =>
+    pool.query(
+      `update session_revocations set expires_at = expires_at - $1 * interval '1 second'`,
+      [seconds],
+    )
   const old = idOf()
-  await note({ ...old, atMs: sinceMs - 1, untilMs: sinceMs + 60_000 })
-  await note({ ...idOf(), atMs: sinceMs, untilMs: sinceMs })
+  await note({ ...old, keepMs: 3_600_000 })
+  await pool.query(`update session_revocations set noted_at = noted_at - interval '1 minute'`)
+  const sinceMs = await readTimeMs()
+  await note({ ...idOf(), keepMs: 0 })
   const noted = Array.from({ length: 1_203 }, (_, i) => ({
     tag: randomUUID(),
     digest: i % 3 === 0 ? null : randomUUID(),
-    // many of one instant: the order must not depend on the time alone
-    atMs: sinceMs + (i % 2),
-    untilMs: sinceMs + 10_000 + i,
+    keepMs: i < 600 ? 1_800_000 : 7_200_000,
   }))
   for (let at = 0; at < noted.length; at += 50) {
     await Promise.all(noted.slice(at, at + 50).map(note))
   }
-  const seen: unknown[] = []
+  // many of one instant: the order must not depend on the time alone
+  await pool.query(`update session_revocations set noted_at = $1 where noted_at >= $1`, [
+    new Date(sinceMs),
+  ])
+  const seen: Revocation[] = []
   let after: string | null = null
   let pages = 0
   do {
-    const page = await list(sinceMs, after)
+    const page: RevocationPage = await list(sinceMs, after)
     t.ok(page.revocations.length <= 500)
     seen.push(...page.revocations)
     after = page.next
     pages += 1
   } while (after !== null)
   t.equal(pages, 3)
-  const byTag = (all: unknown[]) => new Map((all as { tag: string }[]).map((one) => [one.tag, one]))
-  t.same(byTag(seen), byTag(noted))
-  t.equal(seen.length, noted.length, 'none twice')
+  const namesOf = (all: readonly { tag: string; digest: string | null }[]) =>
+    all.map(({ tag, digest }) => `${tag} ${digest}`).sort()
+  t.same(namesOf(seen), namesOf(noted), 'each of them once')
 
   t.equal(await cleanUp(), 1)
-  clock.ms = sinceMs + 10_000 + 600
-  t.equal(await cleanUp(), 601)
+  await age(2_700)
+  t.equal(await cleanUp(), 600)
   t.equal((await list(sinceMs, null)).revocations.length, 500)
-  t.equal(await isRevoked(old, sinceMs - 1), true)
-  clock.ms = sinceMs + 3_600_000
-  t.equal(await cleanUp(), 603)
+  t.equal((await check(old, sinceMs)).isRevoked, true)
+  await age(7_200)
+  t.equal(await cleanUp(), 604)
   t.same(await list(0, null), { revocations: [], next: null })
+})
+
+t.test('one that is noted again is told again', async (t) => {
+  const { orm, pool } = await openFresh(t)
+  const { note, list, readTimeMs } = createRevocations({ orm })
+  const id = idOf()
+  await note({ ...id, keepMs: 60_000 })
+  await pool.query(`update session_revocations set noted_at = noted_at - interval '1 minute'`)
+  const sinceMs = await readTimeMs()
+  t.same((await list(sinceMs, null)).revocations, [])
+  await note({ ...id, keepMs: 60_000 })
+  t.match((await list(sinceMs, null)).revocations, [id])
 })
 
 t.test('the jobs of the service delete what is past', async (t) => {
   const scene = await openScene(t)
-  const { note } = createRevocations({ orm: scene.core.db.orm, now: scene.core.now })
-  const atMs = scene.core.now()
-  await note({ ...idOf(), atMs, untilMs: atMs + 60_000 })
+  const { note } = createRevocations({ orm: scene.core.db.orm })
+  await note({ ...idOf(), keepMs: 60_000 })
   t.match(await scene.runJob('sessions.revocations'), '0 revocations')
-  scene.clock.aheadMs = 61_000
+  await scene.core.db.pool.query(`update session_revocations set expires_at = now()`)
   t.match(await scene.runJob('sessions.revocations'), '1 revocations')
 })
 

@@ -114,7 +114,7 @@ t.test('counters, boards and sets are bounded', async (t) => {
 t.test("ending an account's sessions costs no look at all the others", async (t) => {
   let time = 0
   const nowMs = () => ++time
-  const revocations = createRevocations()
+  const revocations = createRevocations(nowMs)
   const deps = { mirror: createSessionMirror(nowMs), revocations, nowMs, isReady: () => false }
   const store = createSharedSessions({ ...deps, redis: createUnused() })
   const session = { accountId: 'a', isGuest: false, createdAtMs: 0, idleMs: 8e7, endsAtMs: 9e7 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import pino from 'pino'
 import { type OpenStores, openMemoryStores, openStores } from '../../src/stores/open.js'
 import type { Revocation, Revocations } from '../../src/stores/session/revocations.js'
@@ -11,23 +11,28 @@ import { startRedis, startRedisCluster, until } from '../helpers/redis.js'
 export const monotonicMs = (): number => performance.now()
 
 /** What was revoked, kept for all stores that are given it, as the database keeps it. */
-export const createRevocations = (): Revocations & { readonly noted: Revocation[] } => {
+export const createRevocations = (
+  nowMs: () => number = Date.now,
+): Revocations & { readonly noted: Revocation[] } => {
   const noted: Revocation[] = []
   return {
     noted,
-    async note(revocation) {
-      const before = revocation.digest === null ? untilOf(noted, revocation.tag) : null
-      const atMs = Math.max(revocation.atMs, (before ?? 0) + 1)
-      noted.push({ ...revocation, atMs })
-      return atMs
+    async note({ tag, digest, keepMs }) {
+      const before = digest === null ? untilOf(noted, tag) : null
+      const one = { tag, digest, atMs: Math.max(nowMs(), (before ?? 0) + 1), leftMs: keepMs }
+      noted.push(one)
+      return one
     },
-    isRevoked: async ({ tag, digest }, createdAtMs) =>
-      noted.some((one) =>
+    async check({ tag, digest }, createdAtMs) {
+      const isRevoked = noted.some((one) =>
         one.digest === null
           ? one.tag === tag && createdAtMs <= one.atMs
           : one.tag === tag && one.digest === digest,
-      ),
-    revokedUntil: async (tag) => untilOf(noted, tag),
+      )
+      return { isRevoked, nowMs: nowMs() }
+    },
+    revokedUntil: async (tag) => ({ untilMs: untilOf(noted, tag), nowMs: nowMs() }),
+    readTimeMs: async () => nowMs(),
     list: async (sinceMs) => ({
       revocations: noted.filter(({ atMs }) => atMs >= sinceMs),
       next: null,
@@ -67,6 +72,7 @@ export const openAt = async (
     keyPrefix: setup.keyPrefix ?? 'test:',
     timeoutMs: setup.timeoutMs ?? 15,
     revocations: setup.revocations ?? createRevocations(),
+    newId: randomUUID,
     nowMs: setup.nowMs ?? Date.now,
     monotonicMs,
     log: setup.log ?? pino({ level: 'silent' }),

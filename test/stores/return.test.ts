@@ -10,12 +10,26 @@ const REVOCATIONS = Number(process.env.RETURN_REVOCATIONS ?? 20_000)
 const MAX_RETURN_MS = 5_000
 const CROWD = 500
 
-for (const isEmptied of [false, true]) {
-  const name = isEmptied ? 'lost all it knew' : 'only hung'
-  t.test(`a Redis that ${name} is in use again in time, however much was kept`, async (t) => {
+const OUTAGES = [
+  { name: 'only hung, revoked before', isEmptied: false, isBefore: true },
+  { name: 'only hung, revoked meanwhile', isEmptied: false, isBefore: false },
+  { name: 'lost all it knew', isEmptied: true, isBefore: false },
+] as const
+
+for (const { name, isEmptied, isBefore } of OUTAGES) {
+  t.test(`a Redis that ${name}, is in use again in time`, async (t) => {
     const server = await startRedis(t)
     const db = await openFresh(t)
-    const revocations = createRevocations({ orm: db.orm, now: Date.now })
+    const revocations = createRevocations({ orm: db.orm })
+    const revoke = () =>
+      db.pool.query(
+        `insert into session_revocations (tag, digest, revoked_at, expires_at, noted_at)
+         select md5(n::text), md5((-n)::text), now() - interval '1 hour', now() + interval '1 hour',
+                now() - $2::int * interval '5 minutes'
+           from generate_series(1, $1::int) n`,
+        [REVOCATIONS, isBefore ? 1 : 0],
+      )
+    if (isBefore) await revoke()
     const stores = await openReady(t, server.url, { revocations })
     if (isEmptied) await server.kill()
     else server.pause()
@@ -25,12 +39,7 @@ for (const isEmptied of [false, true]) {
       const crowd = ids.slice(i, i + CROWD)
       await Promise.all(crowd.map((id) => stores.session.create(id, sessionOf())))
     }
-    await db.pool.query(
-      `insert into session_revocations (tag, digest, revoked_at, expires_at)
-       select md5(n::text), md5((-n)::text), now() - interval '1 minute', now() + interval '1 hour'
-         from generate_series(1, $1::int) n`,
-      [REVOCATIONS],
-    )
+    if (!isBefore) await revoke()
     if (isEmptied) await server.start()
     else server.resume()
     const tookMs = await isBack(stores, 120_000)

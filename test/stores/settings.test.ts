@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import t from 'tap'
 import { ConfigError, describeConfig, loadConfig } from '../../src/config.js'
@@ -163,6 +164,7 @@ for (const [env, variable, reason] of UNUSABLE) {
     const stores = openStores({
       ...{ ...redis, log, monotonicMs: () => performance.now(), nowMs: Date.now },
       revocations: createRevocations(),
+      newId: randomUUID,
     })
     t.teardown(() => stores.close())
     await stores.settle(50)

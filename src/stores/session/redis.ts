@@ -64,10 +64,10 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     link.run(async (client) =>
       parseSession(await runScript(client, READ, keyOf(tag), [digest, prolongs])),
     )
-  const revocation = ({ tag, digest, atMs, untilMs }: Revocation, also: 0 | 1): ScriptRun =>
+  const revocation = ({ tag, digest, atMs, leftMs }: Revocation, also: 0 | 1): ScriptRun =>
     digest === null
-      ? { script: REVOKE_ALL, key: keyOf(tag), args: [atMs, untilMs, also] }
-      : { script: REVOKE, key: keyOf(tag), args: [digest, atMs, untilMs, LATE_MS] }
+      ? { script: REVOKE_ALL, key: keyOf(tag), args: [atMs, leftMs, also] }
+      : { script: REVOKE, key: keyOf(tag), args: [digest, atMs, leftMs, LATE_MS] }
   const run = ({ script, key, args }: ScriptRun) =>
     link.run((client) => runScript(client, script, key, args))
   return {
@@ -80,9 +80,7 @@ export const createRedisSessions = (deps: RedisSessionDeps): RedisSessions => {
     touch: (id) => read(id, 1),
     revoke: async (one) => (await run(revocation(one, 0))) === 1,
     async revokeAll(tag, atMs) {
-      return Number(
-        await run(revocation({ tag, digest: null, atMs, untilMs: atMs + MAX_IDLE_MS }, 1)),
-      )
+      return Number(await run(revocation({ tag, digest: null, atMs, leftMs: MAX_IDLE_MS }, 1)))
     },
     restore: async (id, live) => isThere(await run(putBack({ id, live }))),
     async carryOver(sessions) {

@@ -5,9 +5,12 @@ export type Revocation = {
   /** Of one session; null: of all with this tag that were created until `atMs`. */
   readonly digest: string | null
   readonly atMs: number
-  /** What it ended would have expired by then anyway: it may be forgotten. */
-  readonly untilMs: number
+  /** After so long what it ended would have expired anyway, and it may be forgotten. */
+  readonly leftMs: number
 }
+
+/** What is to be noted: when it was is for the clock of those who note it to say. */
+export type Revoking = Pick<Revocation, 'tag' | 'digest'> & { readonly keepMs: number }
 
 export type RevocationPage = {
   readonly revocations: readonly Revocation[]
@@ -18,21 +21,26 @@ export type RevocationPage = {
 /**
  * Revocations that outlive the store of the sessions, shared by all processes: what was revoked
  * stays so while that store is away, and when it returns with what it knew before. All times are of
- * one clock, the same for all processes.
+ * one clock, that of the database, however wrong those of the processes are.
  */
 export type Revocations = {
   /**
-   * Durable once it resolves; safe to repeat. Gives the `atMs` that counts: for all with a tag,
-   * later than that of the time before, so that it ends what was moved past that one.
+   * Durable once it resolves; safe to repeat. Its `atMs` is now: for all with a tag, later than
+   * that of the time before, so that it ends what was moved past that one.
    */
-  note(revocation: Revocation): Promise<number>
-  /** Whether a session made at that time has been revoked. */
-  isRevoked(id: SessionId, createdAtMs: number): Promise<boolean>
-  /** All with this tag that were created until then have been revoked; null: none were. */
-  revokedUntil(tag: string): Promise<number | null>
+  note(revoking: Revoking): Promise<Revocation>
+  /** Whether a session made at that time has been revoked, and what time it is. */
+  check(id: SessionId, createdAtMs: number): Promise<{ isRevoked: boolean; nowMs: number }>
   /**
-   * Those noted with `atMs` at or after `sinceMs` and not to be forgotten yet, in a stable order
-   * and at most 500 a page; `after` is the `next` of the page before, null for the first.
+   * All with this tag that were created until `untilMs` have been revoked, null: none were; and
+   * what time it is.
+   */
+  revokedUntil(tag: string): Promise<{ untilMs: number | null; nowMs: number }>
+  /** What time it is. */
+  readTimeMs(): Promise<number>
+  /**
+   * Those noted at or after `sinceMs` and not to be forgotten yet, in the order in which they were
+   * noted, at most 500 a page; `after` is the `next` of the page before, null for the first.
    */
   list(sinceMs: number, after: string | null): Promise<RevocationPage>
 }

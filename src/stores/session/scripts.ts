@@ -77,7 +77,8 @@ local live = sweep()
 local allUntil = allMark()
 if expires == 0 then
   expires = math.min(now + idle, ends)
-  created = math.max(created, allUntil + 1)
+  -- by a clock ahead, it would outlive what ends all that began until now
+  created = math.max(math.min(created, now), allUntil + 1)
 end
 local existing = redis.call('HGET', key, 's' .. digest)
 if not existing and created <= allUntil or redis.call('HEXISTS', key, 'x' .. digest) == 1 then
@@ -117,11 +118,11 @@ return value
 `)
 
 /**
- * ARGV: digest, when it was revoked, remembered until, how much longer than its idle time at most.
+ * ARGV: digest, when it was revoked, remembered for, how much longer than its idle time at most.
  * Gives 1 when it was there; then it is remembered for as long as a process may take it for live.
  */
 export const REVOKE = defineScript(`${FIELDS}
-local digest, at, untilMs = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local digest, at, untilMs = ARGV[1], tonumber(ARGV[2]), now + tonumber(ARGV[3])
 local value = redis.call('HGET', key, 's' .. digest)
 local was = false
 if value then
@@ -135,9 +136,9 @@ if not known or tonumber(string.match(known, '%d+$')) < untilMs then mark(digest
 return was and 1 or 0
 `)
 
-/** ARGV: created until, remembered until, 1 for all however new. Gives how many there were. */
+/** ARGV: created until, remembered for, 1 for all however new. Gives how many there were. */
 export const REVOKE_ALL = defineScript(`${FIELDS}
-local count, newest, createdUntil, untilMs = 0, -1, tonumber(ARGV[1]), tonumber(ARGV[2])
+local count, newest, createdUntil, untilMs = 0, -1, tonumber(ARGV[1]), now + tonumber(ARGV[2])
 for _, session in ipairs(sweep()) do
   local _, _, _, created = parse(session[3])
   created = tonumber(created)

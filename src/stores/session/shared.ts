@@ -3,7 +3,7 @@ import { type BoundedMap, createBoundedMap } from '../bounded-map.js'
 import { RedisAwayError } from '../link.js'
 import { expiryAfter } from './memory.js'
 import type { OneRevocation, RedisSessions } from './redis.js'
-import type { Revocation, RevocationPage, Revocations } from './revocations.js'
+import type { Revocations } from './revocations.js'
 import {
   LATE_MS,
   type LiveSession,
@@ -33,6 +33,7 @@ export type SharedSessionDeps = {
   readonly isReady: () => boolean
   readonly mirror: SessionMirror
   readonly revocations: Revocations
+  /** For how long, never for when: it may be far from the clocks of others. */
   readonly nowMs: () => number
 }
 
@@ -49,7 +50,8 @@ export const createSessionMirror = (nowMs: () => number): SessionMirror => {
   return {
     seen,
     see(id, live) {
-      seen.set(keyOf(id), { id, live }, live.expiresAtMs)
+      // whoever reads it asks the database what time it is
+      seen.set(sessionKeyOf(id), { id, live }, nowMs() + live.idleMs)
       tags.add(id)
     },
     digestsOf: tags.digestsOf,
@@ -80,7 +82,7 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
   }
   const here = createHere(deps)
   const find = async (id: SessionId, ask: RedisSessions['read'], prolongs: boolean) => {
-    if (mirror.revoked.peek(keyOf(id))) return null
+    if (mirror.revoked.peek(sessionKeyOf(id))) return null
     const live = await there(() => ask(id))
     if (live === undefined) return here.find(id, prolongs)
     if (live !== null) return remember(id, live)
@@ -89,7 +91,7 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
     if (mine === null) return null
     const isBack = await there(() => redis.restore(id, mine))
     if (isBack === false) {
-      here.forget(keyOf(id))
+      here.forget(sessionKeyOf(id))
       return null
     }
     const again = isBack && (await there(() => ask(id)))
@@ -115,13 +117,14 @@ export const createSharedSessions = (deps: SharedSessionDeps): SessionStore => {
 
 /** What can be said and done without Redis. */
 const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
-  /** The session as last seen here, unless it was revoked anywhere. */
-  const recall = async (id: SessionId): Promise<LiveSession | null> => {
-    const mine = mirror.seen.get(keyOf(id))
+  /** The session as last seen here, and when it is asked for, unless it has ended anywhere. */
+  const look = async (id: SessionId): Promise<{ live: LiveSession; atMs: number } | null> => {
+    const mine = mirror.seen.get(sessionKeyOf(id))
     if (mine === undefined) return null
-    if (!(await revocations.isRevoked(id, mine.live.createdAtMs))) return mine.live
-    mirror.seen.delete(keyOf(id))
-    mirror.revoked.set(keyOf(id), true, nowMs() + MAX_IDLE_MS)
+    const { isRevoked, nowMs: atMs } = await revocations.check(id, mine.live.createdAtMs)
+    if (isRevoked) forget(sessionKeyOf(id))
+    else if (mine.live.expiresAtMs > atMs) return { live: mine.live, atMs }
+    else mirror.seen.delete(sessionKeyOf(id))
     return null
   }
   const forget = (key: string): boolean => {
@@ -129,94 +132,39 @@ const createHere = ({ mirror, revocations, nowMs }: SharedSessionDeps) => {
     return mirror.seen.delete(key)
   }
   return {
-    recall,
+    recall: async (id: SessionId): Promise<LiveSession | null> => (await look(id))?.live ?? null,
     forget,
     /** A new one counts as newer than all that were revoked, whatever clock it began by. */
     async begin({ tag }: SessionId, session: Session): Promise<LiveSession> {
-      const untilMs = (await revocations.revokedUntil(tag)) ?? Number.NEGATIVE_INFINITY
-      const createdAtMs = Math.max(session.createdAtMs, untilMs + 1)
-      return { ...session, createdAtMs, expiresAtMs: expiryAfter(session, nowMs()) }
+      const { untilMs, nowMs: atMs } = await revocations.revokedUntil(tag)
+      const createdAtMs = Math.max(Math.min(session.createdAtMs, atMs), (untilMs ?? -1) + 1)
+      return { ...session, createdAtMs, expiresAtMs: expiryAfter(session, atMs) }
     },
     async find(id: SessionId, prolongs: boolean): Promise<LiveSession | null> {
-      const live = await recall(id)
-      if (live === null) {
-        if (mirror.revoked.peek(keyOf(id))) return null
+      const found = await look(id)
+      if (found === null) {
+        if (mirror.revoked.peek(sessionKeyOf(id))) return null
         throw new SessionsAwayError()
       }
+      const { live, atMs } = found
       if (!prolongs) return live
-      const prolonged = { ...live, expiresAtMs: expiryAfter(live, nowMs()) }
+      const prolonged = { ...live, expiresAtMs: expiryAfter(live, atMs) }
       mirror.see(id, prolonged)
       return prolonged
     },
     async revoke(id: SessionId): Promise<{ revocation: OneRevocation; wasSeen: boolean }> {
-      const atMs = nowMs()
-      const idleMs = mirror.seen.peek(keyOf(id))?.live.idleMs ?? MAX_IDLE_MS
-      const revocation = { ...id, atMs, untilMs: atMs + idleMs + LATE_MS }
-      await revocations.note(revocation)
-      return { revocation, wasSeen: forget(keyOf(id)) }
+      const idleMs = mirror.seen.peek(sessionKeyOf(id))?.live.idleMs ?? MAX_IDLE_MS
+      const noted = await revocations.note({ ...id, keepMs: idleMs + LATE_MS })
+      return { revocation: { ...noted, digest: id.digest }, wasSeen: forget(sessionKeyOf(id)) }
     },
     async revokeAll(tag: string): Promise<{ atMs: number; seen: number }> {
-      const untilMs = nowMs() + MAX_IDLE_MS + LATE_MS
-      const atMs = await revocations.note({ tag, digest: null, atMs: nowMs(), untilMs })
+      const { atMs } = await revocations.note({ tag, digest: null, keepMs: MAX_IDLE_MS + LATE_MS })
       // Redis may not know of it yet: one created after this call must be newer all the same
       if (nowMs() <= atMs) await sleep(1)
-      const keys = mirror.digestsOf(tag).map((digest) => keyOf({ tag, digest }))
+      const keys = mirror.digestsOf(tag).map((digest) => sessionKeyOf({ tag, digest }))
       return { atMs, seen: keys.filter(forget).length }
     },
   }
 }
 
-const keyOf = ({ tag, digest }: SessionId): string => `${tag} ${digest}`
-
-/** Asked for again, lest one is missed whose transaction was under way the last time. */
-const OVERLAP_MS = 10_000
-/** A bound on one replay, far above the sessions of a service: a page takes a few ms. */
-const MAX_PAGES = 2_000
-/** Told in one round trip: few enough that no request waits long behind them. */
-const CROWD = 100
-
-export type Replay = {
-  /** Tells Redis what was revoked since the last time, or all there is. */
-  run(isWhole: boolean): Promise<void>
-}
-
-export const createReplay = ({ redis, revocations, nowMs }: SharedSessionDeps): Replay => {
-  const applied = createBoundedMap<true>({ maxEntries: MAX_MIRRORED, nowMs })
-  const nameOf = ({ tag, digest, atMs }: Revocation) => `${tag} ${digest ?? ''} ${atMs}`
-  let lastMs = 0
-  return {
-    async run(isWhole) {
-      const startedMs = nowMs()
-      const sinceMs = isWhole ? 0 : lastMs - OVERLAP_MS
-      let next: Promise<RevocationPage> | null = revocations.list(sinceMs, null)
-      for (let page = 0; page < MAX_PAGES && next !== null; page += 1) {
-        const found: RevocationPage = await next
-        // read while Redis is told of those before
-        next = found.next === null ? null : revocations.list(sinceMs, found.next)
-        next?.catch(() => {})
-        const fresh = found.revocations.filter((one) => isWhole || !applied.peek(nameOf(one)))
-        await inCrowds(fresh, redis.apply)
-        for (const one of fresh) applied.set(nameOf(one), true, startedMs + 2 * OVERLAP_MS)
-      }
-      lastMs = startedMs
-    },
-  }
-}
-
-/** Puts back what this process has seen, as far as Redis has lost it. */
-export const restoreAll = async ({ redis, mirror }: SharedSessionDeps): Promise<void> => {
-  const all = mirror.seen.keys().flatMap((key) => mirror.seen.peek(key) ?? [])
-  await inCrowds(all, async (crowd) => {
-    const areBack = await redis.carryOver(crowd)
-    for (const [index, { id }] of crowd.entries()) {
-      if (!areBack[index]) mirror.seen.delete(keyOf(id))
-    }
-  })
-}
-
-const inCrowds = async <T>(
-  items: readonly T[],
-  act: (crowd: readonly T[]) => Promise<void>,
-): Promise<void> => {
-  for (let i = 0; i < items.length; i += CROWD) await act(items.slice(i, i + CROWD))
-}
+export const sessionKeyOf = ({ tag, digest }: SessionId): string => `${tag} ${digest}`
