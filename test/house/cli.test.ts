@@ -190,16 +190,16 @@ t.test('keys list and keys revoke show and end keys, for people and for programs
   const keys = (...args: string[]) => creditd(t, env, 'keys', ...args)
   t.match(await keys('list'), { code: 0, out: 'no API keys\n' })
   const root = JSON.parse((await keys('create', '--name', 'root', '--json')).out)
-  const scopes = 'credits:read,credits:read,purchases:write'
+  const scopes = 'credits:read,credits:read,invites:write'
   const made = await keys('create', '--name', 'chat', '--scopes', scopes, '--days', '3', '--json')
   const chat = JSON.parse(made.out)
-  t.match(made.err, /purchases:write opens nothing yet/, 'what is still to come is said')
+  t.match(made.err, /invites:write opens nothing yet/, 'what is still to come is said')
 
   const listed = await keys('list')
   t.equal(listed.code, 0)
   const lines = listed.out.trim().split('\n')
   t.equal(lines.length, 2, 'one a line, newest first')
-  t.match(lines[0], new RegExp(`^${chat.id} .* active .*credits:read,purchases:write .* chat$`))
+  t.match(lines[0], new RegExp(`^${chat.id} .* active .*credits:read,invites:write .* chat$`))
   t.match(lines[0], `${chat.key.slice(0, 12)}…`)
   for (const { key } of [root, chat]) t.notMatch(listed.out, key, 'never the key itself')
 
@@ -210,10 +210,7 @@ t.test('keys list and keys revoke show and end keys, for people and for programs
   t.match(active, [{ id: root.id, name: 'root', revokedAt: null }])
   t.equal(active.length, 1)
   const all = JSON.parse((await keys('list', '--all', '--json')).out).apiKeys
-  t.match(all, [
-    { id: chat.id, scopes: ['credits:read', 'purchases:write'], revokedAt: String },
-    {},
-  ])
+  t.match(all, [{ id: chat.id, scopes: ['credits:read', 'invites:write'], revokedAt: String }, {}])
   t.match((await keys('list', '--all')).out, / revoked .* chat$/m)
 
   const refused: [RegExp, ...string[]][] = [

@@ -39,8 +39,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'held credits of the rest count as available',
     file: CLAW_BACK,
-    from: 'Math.min(due, availableOf(draft)) - fromGrant',
-    to: 'Math.min(due, draft.account.balance) - fromGrant',
+    from: 'Math.min(due, availableOf(draft)) - fromOwn',
+    to: 'Math.min(due, draft.account.balance) - fromOwn',
   },
   {
     name: 'the grant is not taken from first',
@@ -51,13 +51,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'nothing is taken from the rest',
     file: CLAW_BACK,
-    from: 'const fromRest = Math.min(due, availableOf(draft)) - fromGrant',
+    from: 'const fromRest = Math.min(due, availableOf(draft)) - fromOwn',
     to: 'const fromRest = 0',
   },
   {
     name: 'what is missing is forgotten',
     file: CLAW_BACK,
-    from: '  draft.account.debt += debt\n',
+    from: '  account.debt += debt\n',
     to: '',
   },
   {
@@ -69,8 +69,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'what was clawed back is not kept',
     file: CLAW_BACK,
-    from: 'refundSeq: row.seq, amount: change })\n  const { account }',
-    to: 'refundSeq: row.seq, amount: due })\n  const { account }',
+    from: 'refundSeq: row.seq, amount: change })\n  return undefined\n}\n\n/** As',
+    to: 'refundSeq: row.seq, amount: due })\n  return undefined\n}\n\n/** As',
+  },
+  {
+    name: 'what is collected is told as something else',
+    file: CLAW_BACK,
+    from: 'clawedBack: amount }',
+    to: 'clawedBack: 0 }',
   },
   {
     name: 'what lapsed is taken again',
@@ -123,8 +129,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a caller's detail changes what is counted",
     file: CLAW_BACK,
-    from: 'const detail = { ...detailOf(operation, change), debt }',
-    to: 'const detail = { debt, ...detailOf(operation, change) }',
+    from: 'detail: { ...detail, debt } })',
+    to: 'detail: { debt, ...detail } })',
   },
   {
     name: 'a closed account is clawed back from',

@@ -12,7 +12,7 @@ import { createWorld, playBoth, resolve } from './model-world.js'
 import { MUTANTS, type Mutant } from './rules-mutants.js'
 
 /** Histories after which a fault that did not show is taken for missed. */
-const HISTORIES = 1500
+const HISTORIES = 6000
 /** Of those the rules as they are must stand. */
 const HARMLESS = 100
 /** The same ones each time: a fault is found or not, never by luck. */
