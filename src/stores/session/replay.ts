@@ -8,7 +8,7 @@ const OVERLAP_MS = 10_000
 const RETURN_OVERLAP_MS = 60_000
 /** A bound on one replay, far above the sessions of a service: a page takes a few ms. */
 const MAX_PAGES = 2_000
-/** Told in one round trip: few enough that no request waits long behind them. */
+/** Told in one round trip, two under way: few enough that no request waits long behind them. */
 const CROWD = 100
 /** Those that were told a moment ago, lest they are told again with each look. */
 const MAX_APPLIED = 50_000
@@ -68,5 +68,13 @@ const inCrowds = async <T>(
   items: readonly T[],
   act: (crowd: readonly T[]) => Promise<void>,
 ): Promise<void> => {
-  for (let i = 0; i < items.length; i += CROWD) await act(items.slice(i, i + CROWD))
+  let before: Promise<void> = Promise.resolve()
+  for (let i = 0; i < items.length; i += CROWD) {
+    // made ready while Redis is busy with those before
+    const now = act(items.slice(i, i + CROWD))
+    now.catch(() => {})
+    await before
+    before = now
+  }
+  await before
 }
