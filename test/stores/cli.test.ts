@@ -9,8 +9,10 @@ import { openReady, UNHURRIED } from './kit.js'
 
 type Result = { readonly code: number; readonly out: string; readonly err: string }
 
-/** Two seconds, and a machine that is busy with other tests. */
+/** Two seconds, and the start of the process. */
 const MAX_FAILING_MS = 4_000
+/** A machine that is busy with other tests may hold up one run: what always waits, waits in all. */
+const TRIES = 4
 
 const SECRET = 'a-password-that-nobody-may-see'
 
@@ -23,6 +25,19 @@ const creditd = (t: TestContext, env: Record<string, string>, ...args: string[])
       resolve({ code: error ? Number(error.code) : 0, out, err }),
     )
   })
+
+/** The command's result, and how long it took at best. */
+const timed = async (t: TestContext, env: Record<string, string>, ...args: string[]) => {
+  let bestMs = Infinity
+  let result: Result | null = null
+  for (let i = 0; i < TRIES && bestMs >= MAX_FAILING_MS; i += 1) {
+    const startedMs = performance.now()
+    result = await creditd(t, env, ...args)
+    bestMs = Math.min(bestMs, performance.now() - startedMs)
+  }
+  if (result === null) throw new Error('nothing was tried')
+  return { ...result, bestMs }
+}
 
 t.test('redis:check names the variables when nothing is configured', async (t) => {
   const { code, out } = await creditd(t, {}, 'redis:check')
@@ -90,9 +105,8 @@ t.test('redis:check fails, and says why, where one role is away', async (t) => {
 t.test('a Redis that hangs does not hang the commands', async (t) => {
   const server = await startRedis(t)
   server.pause()
-  const startedMs = performance.now()
-  const { code, out } = await creditd(t, { REDIS_URL: server.url }, 'redis:check')
-  t.ok(performance.now() - startedMs < MAX_FAILING_MS)
+  const { code, out, bestMs } = await timed(t, { REDIS_URL: server.url }, 'redis:check')
+  t.ok(bestMs < MAX_FAILING_MS, `${bestMs.toFixed(0)} ms`)
   t.equal(code, 1)
   t.match(out, /^FAILED +main +latency +it does not answer in time/m)
   server.resume()
@@ -150,12 +164,10 @@ t.test('a database that is not there: every command says so, and writes nothing'
   const { url, command } = await startRedis(t)
   const reason = 'it has no database of that number (REDIS_URL)'
   for (const name of ['redis:check', 'redis:health', 'redis:keys']) {
-    const startedMs = performance.now()
-    const { code, out } = await creditd(t, { REDIS_URL: `${url}/99` }, name)
+    const { code, out, bestMs } = await timed(t, { REDIS_URL: `${url}/99` }, name)
     t.equal(code, 1, name)
     t.match(out, reason)
-    const tookMs = performance.now() - startedMs
-    t.ok(tookMs < MAX_FAILING_MS, `${name} took ${tookMs.toFixed(0)} ms`)
+    t.ok(bestMs < MAX_FAILING_MS, `${name} took ${bestMs.toFixed(0)} ms`)
   }
   t.equal(await command('dbsize'), 0)
 })
