@@ -84,6 +84,7 @@ async function takeStep(
       await store.update(purchase, {
         clawBackStep: purchase.clawBackStep + 1,
         clawBackTarget: step.target,
+        collectedFrom: await collectedFrom(deps, purchase),
         refundedAmount: seen.standing.refundedAmount,
       })
       return
@@ -119,6 +120,19 @@ async function grant(deps: SettleDeps, purchase: Purchase, to: string): Promise<
     await store.update(purchase, { grantedTo: null })
     if ((await payeeOf(accountId)) === to) throw error
   }
+}
+
+/**
+ * Noted with the step, which so belongs to one account for good: a guest may stay open for its
+ * holds when its credits are with the user already.
+ */
+async function collectedFrom(
+  { payeeOf }: SettleDeps,
+  { collectedFrom: known, grantedTo, accountId }: Purchase,
+): Promise<string | null> {
+  if (known !== null) return known
+  const payee = await payeeOf(accountId)
+  return payee === grantedTo ? null : payee
 }
 
 type TakingBack = Extract<Step, { kind: 'claw_back' | 'collect' }>

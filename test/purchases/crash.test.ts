@@ -200,6 +200,70 @@ t.test('what is paid back to a guest is taken from the user the guest has become
   await shop.mustBeSound(t)
 })
 
+t.test('a guest that stays open for a hold: refunds are taken from the user', async (t) => {
+  for (const isCaptured of [false, true]) {
+    const shop = await openShop(t)
+    await shop.open('ada')
+    const guest = await shop.guest()
+    const bought = await shop.as(guest.token, 'POST', '/v1/purchases', { packageId: 'pkg_starter' })
+    const path = `/v1/purchases/${bought.body.purchaseId}`
+    await shop.call('POST', `${path}/confirm`)
+    const hold = { amount: 1, ttlSeconds: 600 }
+    const holds = `/v1/accounts/${guest.accountId}/holds`
+    const { body } = await shop.call('POST', holds, hold)
+    const userToken = await shop.begin('ada')
+    await shop.as(guest.token, 'POST', '/v1/sessions/current/convert', { userToken })
+    t.match(await shop.balance('ada'), { balance: 99, debt: 0 })
+    const whole = await shop.call('POST', `${path}/refund`)
+    t.match(whole.body, { status: 'refunded', creditsClawedBack: 100 })
+    t.match(await shop.balance('ada'), { balance: 0, debt: 1 })
+    t.match(await shop.balance(guest.accountId), { balance: 1, debt: 0 }, 'the guest owes nothing')
+    await shop.mustBeSound(t)
+    const end = isCaptured ? 'capture' : 'release'
+    const ended = await shop.call('POST', `${holds}/${body.holdId}/${end}`, {})
+    t.equal(ended.status, 200)
+    await shop.mustBeSound(t)
+  }
+})
+
+t.test('a claw-back that was begun at the guest is finished there, once', async (t) => {
+  const shop = await openShop(t)
+  await shop.open('guest')
+  await shop.open('ada')
+  const purchase = await shop.buy('guest')
+  const { core } = shop
+  let payee = 'guest'
+  const beside = { payeeOf: async () => payee }
+  const whole = shop.services({}, beside)
+  t.same(await whole.takeFact(paidFact(purchase)), { kind: 'applied' })
+  const died = new Error('the process has died')
+  const dying = {
+    ledger: {
+      ...core.ledger,
+      async submit(operation: Parameters<typeof core.ledger.submit>[0]) {
+        const done = await core.ledger.submit(operation)
+        if (operation.kind === 'claw_back') throw died
+        return done
+      },
+    },
+  }
+  const half = { id: 're_1', type: 'refund', amount: 250, state: 'succeeded' } as const
+  const told = reversalFact(purchase, 1, half)
+  await t.rejects(shop.services(dying, beside).takeFact(told), died)
+  t.match(await shop.balance('guest'), { balance: 50 }, 'done, and not noted')
+  payee = 'ada'
+  await shop.call('POST', '/v1/accounts/ada/grants', { amount: 50 })
+  t.same(await whole.takeFact(told), { kind: 'applied' })
+  t.match(await shop.balance('guest'), { balance: 50, debt: 0 })
+  t.match(await shop.balance('ada'), { balance: 50, debt: 0 }, 'it was taken already')
+  await shop.mustBeSound(t)
+  const rest = { ...half, id: 're_2' }
+  t.same(await whole.takeFact(reversalFact(purchase, 2, rest)), { kind: 'applied' })
+  t.match(await shop.balance('guest'), { balance: 50, debt: 0 }, "the next step is the user's")
+  t.match(await shop.balance('ada'), { balance: 0, debt: 0 })
+  await shop.mustBeSound(t)
+})
+
 t.test(
   'a claw-back that follows a guest is done once, whoever dies, and undone once',
   async (t) => {
