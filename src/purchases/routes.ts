@@ -55,11 +55,15 @@ export const purchaseRoutes: FastifyPluginAsyncZod<PurchaseRoutesDeps> = async (
   )
 }
 
+/** The end of the year 9999: later ones are no timestamps to the database. */
+const MAX_TIME_MS = 253_402_300_799_999
+
 const isPosition = (value: unknown): value is Position =>
   Array.isArray(value) &&
   value.length === 2 &&
   Number.isSafeInteger(value[0]) &&
-  Math.abs(value[0]) <= 8.64e15 &&
+  value[0] >= 0 &&
+  value[0] <= MAX_TIME_MS &&
   typeof value[1] === 'string' &&
   /^[A-Za-z0-9_-]{1,64}$/.test(value[1])
 

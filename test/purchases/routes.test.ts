@@ -221,6 +221,11 @@ t.test('purchases are paged newest first, and none is lost or told twice', async
   for (const query of ['cursor=x', 'limit=201', 'limit=0', 'what=1', 'cursor=WzEsMl0']) {
     t.equal((await shop.call('GET', `/v1/accounts/ada/purchases?${query}`)).status, 400, query)
   }
+  for (const timeMs of [1e15, 8.64e15, -8.64e15, -1, 253_402_300_800_000]) {
+    const cursor = Buffer.from(JSON.stringify([timeMs, 'x'])).toString('base64url')
+    const reply = await shop.call('GET', `/v1/accounts/ada/purchases?cursor=${cursor}`)
+    t.match(reply, { status: 400, body: { code: 'invalid_request' } }, `${timeMs}`)
+  }
 })
 
 t.test('an account buys ten times a minute, a guest three in five', async (t) => {
