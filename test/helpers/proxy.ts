@@ -63,7 +63,8 @@ export async function createProxy(targetPort: number): Promise<Wire> {
     },
     reset,
     close() {
-      reset()
+      // a reset can leave a write behind that never ends, and with it the process
+      for (const pair of pairs) for (const socket of pair) socket.destroy()
       return new Promise((resolve) => server.close(() => resolve()))
     },
   }
