@@ -1,4 +1,4 @@
-import { AppError, accountNotFound, hasCode } from '../errors.js'
+import { AppError, accountNotFound } from '../errors.js'
 import type { Caller } from '../http/once.js'
 import { digestOf } from '../ledger/ids.js'
 import type { Ledger } from '../ledger/ledger.js'
@@ -163,11 +163,12 @@ async function begin(deps: CheckoutDeps, purchase: Purchase): Promise<Purchase> 
     return await keep(deps, purchase, { checkoutId, checkoutUrl, expiresAt })
   } catch (error) {
     // then there is no checkout, and nothing shall be left of the attempt
-    if (hasCode(error, 'provider_refused')) await deps.store.remove(purchase.id)
+    if (error instanceof AppError && error.status < 500) await deps.store.remove(purchase.id)
     throw error
   }
 }
 
+/** What is known of a checkout already stays: it may have been paid there. */
 async function keep(
   { store }: CheckoutDeps,
   purchase: Purchase,
@@ -175,6 +176,8 @@ async function keep(
 ): Promise<Purchase> {
   let latest: Purchase | null = purchase
   for (let attempt = 0; attempt < MAX_ATTEMPTS && latest !== null; attempt += 1) {
+    const { checkoutId } = latest
+    if (checkoutId !== null && checkoutId !== checkout.checkoutId) return latest
     const updated = await store.update(latest, checkout)
     if (updated === 'taken') throw new Error('a provider gave two purchases one checkout')
     if (updated !== null) return updated

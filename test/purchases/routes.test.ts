@@ -169,6 +169,59 @@ t.test('a provider that refuses leaves nothing; one that is away can be asked ag
   t.equal((await shop.call('GET', '/v1/accounts/ada/purchases')).body.purchases.length, 1)
 })
 
+t.test(
+  'a call without what its provider needs begins nothing, and its key stays free',
+  async (t) => {
+    const stripe = await startStripe(t)
+    const shop = await openShop(t, {
+      environment: { STRIPE_SECRET_KEY: stripe.apiKey, STRIPE_API_URL: stripe.url },
+    })
+    await shop.open('ada')
+    const body = { accountId: 'ada', packageId: 'pkg_starter' }
+    const buy = (change = {}) =>
+      shop.call('POST', '/v1/purchases', { ...body, ...change }, { idempotencyKey: 'k' })
+    t.match(await buy(), {
+      status: 400,
+      body: { code: 'invalid_request', errors: [{ path: 'successUrl' }] },
+    })
+    t.same((await shop.call('GET', '/v1/accounts/ada/purchases')).body.purchases, [])
+    const bought = await buy({ successUrl: 'https://x.test/done' })
+    t.match(bought, { status: 201, body: { checkoutUrl: /^http/ } })
+    t.equal((await shop.call('GET', '/v1/accounts/ada/purchases')).body.purchases.length, 1)
+  },
+)
+
+t.test('of two checkouts of one purchase the first is kept', async (t) => {
+  const stripe = await startStripe(t)
+  const shop = await openShop(t, {
+    environment: { STRIPE_SECRET_KEY: stripe.apiKey, STRIPE_API_URL: stripe.url },
+  })
+  await shop.open('ada')
+  const successUrl = 'https://x.test/done'
+  const { db } = shop.core
+  const { purchases } = shop.services(
+    {},
+    {
+      // somebody else has begun it while this one asks around
+      async emailOf() {
+        await db.pool.query(
+          `update credit_purchases set checkout_id = 'cs_first', version = version + 1`,
+        )
+        return null
+      },
+    },
+  )
+  const caller = {
+    ...{ actor: 'key:env', requestId: 'r', idempotencyKey: 'k' },
+    keySpace: 'api' as const,
+  }
+  const body = { accountId: 'ada', packageId: 'pkg_starter', successUrl }
+  const actor = { kind: 'key' as const, id: 'env', scopes: new Set<never>() }
+  await purchases.purchaseCreditPackage(caller, actor, body)
+  const { rows } = await db.pool.query('select checkout_id from credit_purchases')
+  t.same(rows, [{ checkout_id: 'cs_first' }])
+})
+
 t.test('a session buys for itself, and sees nothing of others', async (t) => {
   const shop = await openShop(t)
   const { open, begin, as, call } = shop
