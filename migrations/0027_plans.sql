@@ -120,6 +120,7 @@ create table subscription_payments (
   amount_paid bigint not null,
   period_start timestamp (3) with time zone not null,
   period_end timestamp (3) with time zone not null,
+  paid_at timestamp (3) with time zone,
   created_at timestamp (3) with time zone not null,
   constraint subscription_payments_pk primary key (provider, payment_id),
   constraint subscription_payments_subscription foreign key (provider, subscription_id)

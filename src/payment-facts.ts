@@ -93,6 +93,11 @@ export type SubscriptionPaidFact = {
   readonly amountPaid: number
   readonly periodStartMs: number
   readonly periodEndMs: number
+  /**
+   * When it was paid, where a provider tells a change within a period by that alone; null: its
+   * reason and its period tell all.
+   */
+  readonly paidAtMs: number | null
 }
 
 export type PaymentFact = CheckoutFact | ReversalFact | SubscriptionFact | SubscriptionPaidFact

@@ -10,6 +10,7 @@ import type {
 import { openOfAccount } from './allocation-store.js'
 import { credit } from './billed.js'
 import type { Finish } from './finish.js'
+import { isBegun, isChange } from './paid-changes.js'
 import type { Plan, PlanStore } from './plan-store.js'
 import {
   type Billed,
@@ -140,6 +141,7 @@ async function takeReading(
     amountPaid: 0,
     periodStartMs,
     periodEndMs,
+    paidAtMs: null,
   }
   return (await putPayment(tx, fact, trial, nowMs)) || isNews
 }
@@ -153,17 +155,10 @@ async function takePayment(
 ): Promise<boolean | 'parked'> {
   const unheard = { accountId, planId: plan.id, status: null, willEnd: false, asOfMs: null }
   await putReading(tx, fact, unheard, nowMs)
-  if (fact.reason === 'update') {
-    const payments = (await knownOf(tx, [fact])).get(keyOf(fact))?.payments ?? []
-    const isBegun = payments.some(
-      ({ reason, periodStartMs, periodEndMs }) =>
-        reason !== 'update' &&
-        periodStartMs <= fact.periodStartMs &&
-        fact.periodStartMs < periodEndMs,
-    )
-    if (!isBegun) return 'parked'
-  }
-  return putPayment(tx, fact, { ...fact, planId: plan.id }, nowMs)
+  const payment = { ...fact, planId: plan.id }
+  const known = (await knownOf(tx, [fact])).get(keyOf(fact))?.payments ?? []
+  if (isChange(payment, known) && !isBegun(payment, known)) return 'parked'
+  return putPayment(tx, fact, payment, nowMs)
 }
 
 const parked = (reason: string): FactOutcome => ({ kind: 'parked', reason })

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import type { Transaction } from '../db/transaction.js'
 import type { ProviderName, SubscriptionPaidFact } from '../payment-facts.js'
+import { withChanges } from './paid-changes.js'
 import type { Payment, Reading, Status } from './standing.js'
 
 /** A provider's name of a subscription. */
@@ -95,14 +96,15 @@ export async function putPayment(
   payment: Payment,
   nowMs: number,
 ): Promise<boolean> {
-  const { paymentId, planId, reason, amountPaid, periodStartMs, periodEndMs } = payment
+  const { paymentId, planId, reason, amountPaid, periodStartMs, periodEndMs, paidAtMs } = payment
   const { rowCount } = await tx.execute(sql`
     insert into subscription_payments (
       provider, payment_id, subscription_id, plan_id, reason, amount_paid, period_start,
-      period_end, created_at)
+      period_end, paid_at, created_at)
     values (
       ${provider}, ${paymentId}, ${subscriptionId}, ${planId}, ${reason}, ${amountPaid},
-      from_ms(${periodStartMs}), from_ms(${periodEndMs}), from_ms(${nowMs}))
+      from_ms(${periodStartMs}), from_ms(${periodEndMs}), from_ms(${paidAtMs}::bigint),
+      from_ms(${nowMs}))
     on conflict (provider, payment_id) do nothing`)
   return rowCount === 1
 }
@@ -116,11 +118,12 @@ type PaymentRow = {
   amount_paid: number
   start_ms: number
   end_ms: number
+  paid_at_ms: number | null
 }
 
 export const keyOf = (link: Link): string => `${link.provider}:${link.subscriptionId}`
 
-/** Readings and payments of subscriptions, by `keyOf`; payments by their beginning. */
+/** Readings and payments of subscriptions, by `keyOf`; payments by when they begin to count. */
 export async function knownOf(
   on: NodePgDatabase,
   links: readonly Link[],
@@ -141,11 +144,12 @@ export async function knownOf(
   }
   const { rows: paid } = await on.execute<PaymentRow>(sql`
     select p.provider, p.subscription_id, p.payment_id, p.plan_id, p.reason, p.amount_paid,
-           to_ms(p.period_start) as start_ms, to_ms(p.period_end) as end_ms
+           to_ms(p.period_start) as start_ms, to_ms(p.period_end) as end_ms,
+           to_ms(p.paid_at) as paid_at_ms
       from ${asked}
      cross join lateral (
        select provider, subscription_id, payment_id, plan_id, reason, amount_paid, period_start,
-              period_end
+              period_end, paid_at
          from subscription_payments
         where provider = k.provider and subscription_id = k."subscriptionId"
         order by period_start desc, payment_id desc
@@ -154,6 +158,7 @@ export async function knownOf(
   for (const row of paid) {
     known.get(`${row.provider}:${row.subscription_id}`)?.payments.push(paymentOf(row))
   }
+  for (const of of known.values()) of.payments = withChanges(of.payments)
   return known
 }
 
@@ -190,4 +195,5 @@ const paymentOf = (row: PaymentRow): Payment => ({
   amountPaid: row.amount_paid,
   periodStartMs: row.start_ms,
   periodEndMs: row.end_ms,
+  paidAtMs: row.paid_at_ms,
 })

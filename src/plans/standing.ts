@@ -36,7 +36,7 @@ export type Reading = {
 
 export type Payment = Pick<
   SubscriptionPaidFact,
-  'paymentId' | 'reason' | 'amountPaid' | 'periodStartMs' | 'periodEndMs'
+  'paymentId' | 'reason' | 'amountPaid' | 'periodStartMs' | 'periodEndMs' | 'paidAtMs'
 > & { readonly planId: string }
 
 /** All that is known from a provider of one subscription. */
@@ -193,8 +193,10 @@ function plansOf(period: Period | null, known: Known, planOf: PlanOf, nowMs: num
   const { reading, payments } = known
   const startMs = period?.startMs ?? nowMs
   const until = payments.filter(({ periodStartMs }) => periodStartMs <= nowMs)
-  const first = until.findLast(({ periodStartMs }) => periodStartMs <= startMs) ?? until[0]
-  const later = until.filter(({ periodStartMs }) => periodStartMs > startMs)
+  const isLater = ({ periodStartMs, reason }: Payment) =>
+    periodStartMs > startMs || (periodStartMs === startMs && reason === 'update')
+  const first = until.findLast((payment) => !isLater(payment)) ?? until[0]
+  const later = until.filter(isLater)
   const told = planOf(reading.planId)
   const paid = first ? planOfPayment(first, planOf) : told
   const isTold = reading.planSinceMs !== null && reading.planSinceMs <= startMs

@@ -169,6 +169,8 @@ export const subscriptionPayments = pgTable(
     amountPaid: credits('amount_paid').notNull(),
     periodStart: instant('period_start').notNull(),
     periodEnd: instant('period_end').notNull(),
+    /** Null: reason and period tell from when on it counts. */
+    paidAt: instant('paid_at'),
     createdAt: instant('created_at').notNull(),
   },
   (t) => [

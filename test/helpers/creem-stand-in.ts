@@ -271,6 +271,21 @@ const plans = (books: Books) => ({
   /** The next period is paid. */
   renew: (subscriptionId: string, days = 30): CreemEvent =>
     payPeriod(books, found(books.subscriptions, subscriptionId), { days }),
+  /** The buyer pays the difference to another product; the period stays as it is. */
+  upgrade: (subscriptionId: string, productId: string, amount: number): CreemEvent => {
+    const subscription = found(books.subscriptions, subscriptionId)
+    const product = found(books.products, productId)
+    const { id } = addTransaction(books, {
+      ...{ amount, amount_paid: amount, tax_amount: 0, currency: product.currency },
+      ...{ type: 'invoice', subscription: subscriptionId, description: 'Subscription update' },
+      period_start: Date.parse(subscription.current_period_start_date),
+      period_end: Date.parse(subscription.current_period_end_date),
+    })
+    const items = subscription.items.map((item: Json) => ({ ...item, product_id: productId }))
+    const last = { last_transaction_id: id, last_transaction_date: iso(books.nowMs()) }
+    Object.assign(subscription, { product, items, ...last })
+    return books.event('subscription.paid', subscription)
+  },
   /** An event of this type about a subscription that has changed as told. */
   change: (subscriptionId: string, type: string, changes: Json = {}): CreemEvent => {
     const subscription = found(books.subscriptions, subscriptionId)

@@ -73,6 +73,7 @@ export const paid = (
   paymentId: `in_${more.periodStartMs}`,
   reason: 'create',
   amountPaid: 1000,
+  paidAtMs: null,
   ...more,
 })
 

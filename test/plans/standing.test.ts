@@ -13,6 +13,7 @@ const payment = (startMs: number, endMs: number, more: Partial<Payment> = {}): P
   amountPaid: 1_000,
   periodStartMs: startMs,
   periodEndMs: endMs,
+  paidAtMs: null,
   ...more,
 })
 

@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { CreemEvent } from '../helpers/creem-shapes.js'
+import type { CreemEvent, Json } from '../helpers/creem-shapes.js'
 import { CREEM_KEY } from '../helpers/creem-stand-in.js'
 import type { TestContext } from '../helpers/database.js'
-import { type CreemShop, inboxOf, openCreemShop, PLAN } from './creem-shop.js'
+import { BETTER_PLAN, type CreemShop, inboxOf, openCreemShop, PLAN } from './creem-shop.js'
 import { randomFrom, shuffled } from './stripe-kit.js'
 
 const MONTHLY = 300
@@ -43,6 +43,45 @@ for (const seed of [1, 2, 3, 4]) {
     t.strictSame(await allocations(shop, 'ann'), [['allocation', MONTHLY]])
     const { body } = await shop.call('GET', '/v1/accounts/ann')
     t.match(body, { membershipTier: 'pro' })
+    await shop.mustBeSound(t)
+  })
+}
+
+/** As if it had all begun some days ago. */
+const age = ({ creem }: CreemShop, events: readonly CreemEvent[], days: number): void => {
+  const earlier = (text: string) => new Date(Date.parse(text) - days * 24 * HOUR_MS).toISOString()
+  const names = ['created_at', 'current_period_start_date', 'current_period_end_date']
+  const objects: Json[] = [...events.map(({ object }) => object), ...creem.subscriptions.values()]
+  for (const object of objects.filter((one) => one.object === 'subscription')) {
+    for (const name of [...names, 'last_transaction_date']) object[name] = earlier(object[name])
+  }
+}
+
+for (const seed of [1, 2, 3]) {
+  t.test(`an upgrade within a paid month brings its part once (seed ${seed})`, async (t) => {
+    const { shop, events } = await openPlan(t)
+    const better = { tier: 'lifetime', monthlyCredits: 900, creemPriceId: BETTER_PLAN }
+    t.equal((await shop.call('PUT', '/v1/plans/better_by_creem', better)).status, 201)
+    age(shop, events, 10)
+    const [id = '', { current_period_end_date: end, last_transaction_id: first }] = [
+      ...shop.creem.subscriptions,
+    ][0] ?? ['', {}]
+    const upgrade = shop.creem.upgrade(id, BETTER_PLAN, 2_000)
+    const told = [...events, upgrade, shop.creem.change(id, 'update')]
+    const copies = told.map((event) => ({ ...event, id: `${event.id}_again` }))
+    for (const event of shuffled([...told, ...told, ...copies], randomFrom(seed))) {
+      t.equal(await shop.deliver(event), 200)
+    }
+    await shop.settled()
+    const restMs = Date.parse(end) - Date.parse(upgrade.object.last_transaction_date)
+    const more = Math.floor((600 * restMs) / (30 * 24 * HOUR_MS))
+    t.not(first, upgrade.object.last_transaction_id)
+    t.strictSame(
+      (await allocations(shop, 'ann')).map(([, credits]) => credits).sort(),
+      [MONTHLY, more].sort(),
+    )
+    const { body } = await shop.call('GET', '/v1/accounts/ann')
+    t.match(body, { membershipTier: 'lifetime' })
     await shop.mustBeSound(t)
   })
 }

@@ -11,6 +11,7 @@ import { openShop, type Shop } from './kit.js'
 
 export const PRODUCT = 'prod_starter'
 export const PLAN = 'prod_monthly'
+export const BETTER_PLAN = 'prod_monthly_better'
 /** With 21 % of tax on top of 5.00 USD. */
 export const PAID = 605
 export const CREDITS = 100
@@ -18,6 +19,7 @@ export const CREDITS = 100
 const PRODUCTS = [
   { id: PRODUCT, price: 500 },
   { id: PLAN, price: 1_500, recurring: true },
+  { id: BETTER_PLAN, price: 4_500, recurring: true },
 ]
 
 const DEADLINE_MS = 20_000

@@ -156,6 +156,7 @@ t.test('a paid invoice tells the subscription first, then each period it paid', 
       paymentId: `${bill.id}:il_1`,
       reason: asTold as 'create' | 'cycle',
       amountPaid: 1_900,
+      paidAtMs: null,
       ...PERIOD,
     }
     t.same(facts.slice(1), [paid], reason)

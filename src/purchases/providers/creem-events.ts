@@ -96,7 +96,8 @@ const factsOfPayment: Handler = async (deps, subscription, about) => {
   const periodEndMs = instantOf(subscription.current_period_end_date)
   if (paymentId === null || periodStartMs === null || periodEndMs === null) return state
   const amountPaid = await amountPaidFor(deps.reader, subscription, paymentId)
-  const period = { paymentId, amountPaid, periodStartMs, periodEndMs }
+  const paidAtMs = instantOf(subscription.last_transaction_date)
+  const period = { paymentId, amountPaid, periodStartMs, periodEndMs, paidAtMs }
   const fact = subscriptionPaidFactOf(subscription, NOBODY, period)
   return fact === null ? state : [...state, fact]
 }

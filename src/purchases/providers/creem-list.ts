@@ -88,6 +88,6 @@ const paidPeriodOf = async (
   if (periodStartMs === null || periodEndMs === null) return null
   const amountPaid = amountOf(transaction.amount_paid) ?? amountOf(transaction.amount) ?? 0
   return subscriptionPaidFactOf(subscription, ownerOf(subscription), {
-    ...{ paymentId, amountPaid, periodStartMs, periodEndMs },
+    ...{ paymentId, amountPaid, periodStartMs, periodEndMs, paidAtMs: createdAtMs },
   })
 }

@@ -71,6 +71,8 @@ export type PaidPeriod = {
   readonly amountPaid: number
   readonly periodStartMs: number
   readonly periodEndMs: number
+  /** When its transaction was made. */
+  readonly paidAtMs: number | null
 }
 
 export const subscriptionPaidFactOf = (

@@ -150,6 +150,7 @@ function paidFact(
     amountPaid: invoice.amount_paid > 0 ? invoice.amount_paid : Math.max(0, line.amount),
     periodStartMs: line.period.start * 1000,
     periodEndMs: line.period.end * 1000,
+    paidAtMs: null,
   }
 }
 
