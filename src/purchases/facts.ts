@@ -1,4 +1,5 @@
 import type { CheckoutFact, FactOutcome, ReversalFact, TakeFact } from '../payment-facts.js'
+import { isPaymentRefused, refusalOf } from './refused-payments.js'
 import type { ReversalStore } from './reversals.js'
 import type { Settle } from './settle.js'
 import { absorb, type CheckoutNews } from './state.js'
@@ -52,7 +53,10 @@ async function takeCheckout(deps: FactsDeps, fact: CheckoutFact): Promise<FactOu
     const purchase = await find(deps, fact)
     if (purchase === null) return unknownCheckout(fact)
     const absorbed = absorb(purchase, fact)
-    if (absorbed.kind === 'refused') return absorbed
+    if (absorbed.kind === 'refused') {
+      if (!(await showRefusal(deps, purchase, { fact, reason: absorbed.reason }))) continue
+      return absorbed
+    }
     if (absorbed.kind === 'news') {
       const updated = await store.update(purchase, changeOf(absorbed.news, now()))
       if (updated === null) continue
@@ -61,6 +65,22 @@ async function takeCheckout(deps: FactsDeps, fact: CheckoutFact): Promise<FactOu
     return outcomeOf(await settle(purchase.id))
   }
   throw new Error(`the purchase ${fact.purchaseId} does not hold still`)
+}
+
+/**
+ * Money that was paid, and not as it was sold, shows at the purchase. Of one that is paid for it
+ * shows nowhere but where the fact came from. False: somebody else has changed it meanwhile.
+ */
+async function showRefusal(
+  { store }: FactsDeps,
+  purchase: Purchase,
+  { fact, reason }: { readonly fact: CheckoutFact; readonly reason: string },
+): Promise<boolean> {
+  const isOurs = fact.provider === purchase.provider && purchase.checkoutState !== 'paid'
+  const problem = refusalOf(fact, reason)
+  if (fact.state !== 'paid' || !isOurs || purchase.problem === problem) return true
+  const change = { problem, status: 'processing', nextAttemptAt: null } as const
+  return (await store.update(purchase, change)) !== null
 }
 
 /** What is left to do is noted with it, so that a crash leaves it to the job. */
@@ -114,8 +134,12 @@ async function takeReversal(deps: FactsDeps, fact: ReversalFact): Promise<FactOu
     : { kind: 'ignored', reason: `${named.id} was paid by ${named.paymentId}` }
 }
 
-const outcomeOf = ({ problem }: Purchase): FactOutcome =>
-  problem === null ? { kind: 'applied' } : { kind: 'refused', reason: problem }
+function outcomeOf(purchase: Purchase): FactOutcome {
+  const { problem } = purchase
+  // that was another fact's
+  if (problem === null || isPaymentRefused(purchase)) return { kind: 'applied' }
+  return { kind: 'refused', reason: problem }
+}
 
 /** The facts of one provider's reply, one after another; gives the first that was refused. */
 export async function takeAll<F>(

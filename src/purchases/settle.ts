@@ -6,6 +6,7 @@ import { DEFAULT_PRIORITY } from '../ledger/rules.js'
 import { completedEvent, refundedEvent, standingEvents } from './events.js'
 import { changeFreeze } from './freezing.js'
 import { factOf } from './ledger-request.js'
+import { isPaymentRefused } from './refused-payments.js'
 import type { ReversalStore } from './reversals.js'
 import { nextStep, type Standing, type Step, type StepRules, standingOf } from './state.js'
 import type { Purchase, PurchaseChange, PurchaseStore } from './store.js'
@@ -45,13 +46,17 @@ export function createSettle(deps: SettleDeps): Settle {
       if (purchase === null) throw new Error(`the purchase ${purchaseId} is gone`)
       const { provider, paymentId } = purchase
       const known = paymentId === null ? [] : await reversals.of({ provider, paymentId })
-      const standing = standingOf(purchase, known)
+      const standing = shownOf(purchase, standingOf(purchase, known))
       const settled = await take(deps, { purchase, standing }, nextStep(purchase, standing, rules))
       if (settled !== null) return settled
     }
     throw new AppError('overloaded', 'The purchase is being changed by many at once; try again')
   }
 }
+
+/** What was paid and refused is there, and its credits are not. */
+const shownOf = (purchase: Purchase, standing: Standing): Standing =>
+  isPaymentRefused(purchase) ? { ...standing, status: 'processing' } : standing
 
 type Seen = { readonly purchase: Purchase; readonly standing: Standing }
 
@@ -181,10 +186,11 @@ function takingBack({ purchase, standing }: Seen, step: TakingBack): Operation {
 /** All is as it should be: what the purchase shows is brought up to date. */
 async function rest({ store, now }: SettleDeps, { purchase, standing }: Seen) {
   const { status, refundedAmount, reversedAmount } = standing
-  const isOpen = status === 'pending' || status === 'processing'
+  const isRefused = isPaymentRefused(purchase)
+  const isOpen = (status === 'pending' || status === 'processing') && !isRefused
   const change: PurchaseChange = {
     ...{ status, refundedAmount, reversedAmount, announcedRefund: refundedAmount },
-    ...{ problem: null, attempts: 0 },
+    ...{ problem: isRefused ? purchase.problem : null, attempts: 0 },
     nextAttemptAt: isOpen ? askAt(purchase) : null,
   }
   if (isUnchanged(purchase, change)) return purchase

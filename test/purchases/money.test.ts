@@ -74,8 +74,25 @@ t.test('what contradicts the purchase is refused and grants nothing', async (t) 
   t.match(await takeFact(unknown), { kind: 'parked', reason: /no purchase pur_none/ })
   t.match(await takeFact({ ...unknown, state: 'expired' }), { kind: 'ignored' })
   t.match(await takeFact({ ...unknown, purchaseId: null }), { kind: 'ignored' })
-  t.match(await shop.purchase(purchase.purchaseId), { status: 'pending' })
+  t.match(await shop.purchase(purchase.purchaseId), {
+    status: 'processing',
+    problem: /^payment_refused: the quantity is 2 and not 1, as it was sold \(pay_\w+\)$/,
+  })
   t.same(await shop.rows('ada'), [])
+})
+
+t.test('what is told of no money, or at another provider, shows nothing', async (t) => {
+  const shop = await openShop(t)
+  await shop.open('ada')
+  const purchase = await shop.buy('ada')
+  const { takeFact } = shop.services()
+  const wrong = paidFact(purchase, { currency: 'EUR' })
+  t.match(await takeFact({ ...wrong, state: 'expired', paymentId: null }), { kind: 'refused' })
+  t.match(await takeFact({ ...wrong, provider: 'stripe' }), { kind: 'refused' })
+  t.match(await shop.purchase(purchase.purchaseId), { status: 'pending', problem: undefined })
+  t.same(await takeFact(paidFact(purchase)), APPLIED)
+  t.match(await takeFact(wrong), { kind: 'refused' })
+  t.match(await shop.purchase(purchase.purchaseId), { status: 'completed', problem: undefined })
 })
 
 t.test('processing, failed, expired: shown, and paid comes through all the same', async (t) => {

@@ -121,6 +121,40 @@ t.test('a checkout that nobody paid expires', async (t) => {
   t.same((await shop.books('ann')).rows, [])
 })
 
+t.test('money that is not as it was sold shows, and does not expire unseen', async (t) => {
+  const shop = await openShop(t)
+  const { purchaseId, sessionId } = await shop.buy('ann')
+  const path = `/v1/purchases/${purchaseId}`
+  const seen = async () => (await shop.call('GET', path)).body
+  const tell = async (type: string, change: object) => {
+    Object.assign(shop.world.sessionOf(sessionId), change)
+    for (const event of shop.events(sessionId, type)) await shop.tell(event)
+    await shop.settle()
+  }
+  const paymentId = shop.world.pay(sessionId)
+  await tell(COMPLETED, { amount_subtotal: 499 })
+  const reason = 'the price is 499 and not 500, as it was sold'
+  const shown = { status: 'processing', problem: `payment_refused: ${reason} (${paymentId})` }
+  t.match(await seen(), { ...shown, checkoutUrl: undefined })
+  t.match(await shop.call('POST', `${path}/confirm`), {
+    ...{ status: 409, body: { code: 'purchase_state', detail: reason } },
+  })
+  const asked = shop.standIn.requests.length
+  shop.clock.aheadMs += 31 * 24 * 3_600_000
+  await shop.runJob('purchases.finish')
+  t.match(await seen(), shown, 'after a month')
+  t.equal(shop.standIn.requests.length, asked, 'and nobody is asked any more')
+  await tell('checkout.session.expired', { status: 'expired', amount_subtotal: PRICE })
+  t.match(await seen(), shown, 'whatever is told beside it')
+  t.match(await shop.dead(), [{ type: COMPLETED }])
+  t.equal((await shop.dead()).length, 1)
+  t.same((await shop.books('ann')).rows, [])
+  await tell(COMPLETED, { status: 'complete' })
+  t.match(await seen(), { status: 'completed', problem: undefined }, 'until it is right')
+  t.match(await shop.books('ann'), GRANTED)
+  await verifyBooks(t, shop)
+})
+
 t.test('a refund that is told before the payment ends in nothing', async (t) => {
   const shop = await openShop(t)
   const { purchaseId, sessionId } = await shop.buy('ann')
