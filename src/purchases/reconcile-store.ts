@@ -1,12 +1,19 @@
-import { and, asc, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, lt, min, or, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import type { PaymentFact, ProviderName } from '../payment-facts.js'
-import { paymentReversals, creditPurchases as table } from './tables.js'
+import { paymentReversals as reversals, creditPurchases as table } from './tables.js'
 
+const DAY_MS = 24 * 3_600_000
 /** A provider that keeps us waiting for more than these is asked for the rest another night. */
 const MAX_OPEN = 10_000
 /** After this long an open checkout is over for us. */
-const OPEN_AT_MOST_MS = 35 * 24 * 3_600_000
+const OPEN_AT_MOST_MS = 35 * DAY_MS
+/** Some thousand calls; those that were read longest ago come first, so that each has its turn. */
+const MAX_UNSETTLED = 2_000
+/** Banks take months over a dispute. */
+const DISPUTED_AT_MOST_MS = 180 * DAY_MS
+/** A refund that the buyer's bank turns away comes back within weeks. */
+const REFUND_MAY_FAIL_MS = 30 * DAY_MS
 
 export type OpenPurchase = {
   readonly purchaseId: string
@@ -21,6 +28,12 @@ export type ReconcileStore = {
    * first, of a bounded age and number.
    */
   open(provider: ProviderName, beforeMs: number): Promise<readonly OpenPurchase[]>
+  /**
+   * The purchases through a provider whose refunds and disputes may still turn: those with a dispute
+   * that has not ended, and those with a refund that went through not long ago. Those that were read
+   * longest ago first, of a bounded age and number.
+   */
+  unsettled(provider: ProviderName, nowMs: number): Promise<readonly OpenPurchase[]>
   /** Something that changes when the purchase of a fact does; null: it is of none. */
   markOf(fact: PaymentFact): Promise<string | null>
 }
@@ -39,6 +52,19 @@ export const createReconcileStore = (orm: NodePgDatabase): ReconcileStore => ({
       )
       .orderBy(asc(table.createdAt), asc(table.id))
       .limit(MAX_OPEN),
+
+  unsettled: (provider, nowMs) =>
+    orm
+      .select({ purchaseId: table.id, checkoutId: table.checkoutId, paymentId: table.paymentId })
+      .from(table)
+      .innerJoin(
+        reversals,
+        and(eq(reversals.provider, table.provider), eq(reversals.paymentId, table.paymentId)),
+      )
+      .where(and(eq(table.provider, provider), mayTurn(nowMs)))
+      .groupBy(table.id)
+      .orderBy(asc(min(reversals.asOf)), asc(table.id))
+      .limit(MAX_UNSETTLED),
 
   async markOf(fact) {
     const isIt = purchaseOf(fact)
@@ -59,11 +85,25 @@ const isOpenSince = (sinceMs: number) =>
   )
 
 const hasPendingRefund = sql`exists (
-  select from ${paymentReversals}
-  where ${paymentReversals.provider} = ${table.provider}
-    and ${paymentReversals.paymentId} = ${table.paymentId}
-    and ${paymentReversals.state} = 'pending'
+  select from ${reversals}
+  where ${reversals.provider} = ${table.provider}
+    and ${reversals.paymentId} = ${table.paymentId}
+    and ${reversals.state} = 'pending'
 )`
+
+const mayTurn = (nowMs: number) =>
+  or(
+    and(
+      eq(reversals.type, 'dispute'),
+      inArray(reversals.state, ['inquiry', 'open', 'withdrawn']),
+      gt(reversals.createdAt, new Date(nowMs - DISPUTED_AT_MOST_MS)),
+    ),
+    and(
+      eq(reversals.type, 'refund'),
+      eq(reversals.state, 'succeeded'),
+      gt(reversals.createdAt, new Date(nowMs - REFUND_MAY_FAIL_MS)),
+    ),
+  )
 
 const purchaseOf = (fact: PaymentFact) => {
   const { provider } = fact

@@ -13,6 +13,8 @@ export const FARTHEST_BACK_MS = 35 * DAY_MS
 const LEAST_AGE_MS = 3_600_000
 /** Whatever fails this often is no matter of single facts. */
 const MAX_FAILURES = 20
+/** Their lists go by when a thing began, so what becomes of it later is asked for. */
+const LIST_BEGINNINGS: readonly ProviderName[] = ['stripe']
 
 export type ProviderReport = {
   readonly provider: ProviderName
@@ -54,7 +56,8 @@ export const sinceOf = (lastMs: number | null, nowMs: number): number =>
 
 /**
  * Compares what the providers have with what is here: asks for every purchase that something is
- * still to be heard of, then goes through the provider's own list; each fact is taken as if its
+ * still to be heard of, goes through the provider's own list, and asks again for what was refunded or
+ * disputed where the list does not tell how that ended; each fact is taken as if its
  * event had just come. So what lost events left undone is done, and what is done stays as it is.
  * A provider that fails does not keep the others from being looked at; its report says why. Safe
  * to repeat, and to run beside anything else.
@@ -99,13 +102,23 @@ const look = async (deps: ReconcileDeps, part: Part): Promise<ProviderReport> =>
 
 const lookAt = async (deps: ReconcileDeps, part: Part, counts: Counts): Promise<void> => {
   const { name, provider, sinceMs, signal } = part
-  for (const purchase of await deps.store.open(name, deps.now() - LEAST_AGE_MS)) {
-    signal?.throwIfAborted()
-    await takeAll(deps, await fetchOf(deps, part, purchase, counts), counts)
-  }
+  await ask(deps, part, { of: await deps.store.open(name, deps.now() - LEAST_AGE_MS), counts })
   for await (const facts of provider.list(sinceMs)) {
     signal?.throwIfAborted()
     await takeAll(deps, facts, counts)
+  }
+  if (!LIST_BEGINNINGS.includes(name)) return
+  await ask(deps, part, { of: await deps.store.unsettled(name, deps.now()), counts })
+}
+
+const ask = async (
+  deps: ReconcileDeps,
+  part: Part,
+  { of, counts }: { readonly of: readonly Open[]; readonly counts: Counts },
+): Promise<void> => {
+  for (const purchase of of) {
+    part.signal?.throwIfAborted()
+    await takeAll(deps, await fetchOf(deps, part, purchase, counts), counts)
   }
 }
 

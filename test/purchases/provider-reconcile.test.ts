@@ -20,6 +20,7 @@ const openBoth = async (t: TestContext, beside?: CreemShop) => {
       STRIPE_SECRET_KEY: stripe.apiKey,
       STRIPE_API_URL: stripe.url,
       STRIPE_WEBHOOK_SECRET: 'whsec_of_stripe_in_the_tests',
+      DISPUTE_FREEZES_ACCOUNT: 'true',
     },
   })
   const world = createWorld(stripe)
@@ -112,6 +113,58 @@ t.test('a pending refund is asked for until it has gone through', async (t) => {
   t.match(await shop.runJob(JOB), / 0 repaired/)
   const asked = shop.creem.calls.slice(callsBefore).map(({ path }) => path)
   t.notOk(asked.includes('GET /v1/checkouts'), 'and no longer asked for')
+  await shop.mustBeSound(t)
+})
+
+t.test('a refund that fails and a dispute that is won days later are made up for', async (t) => {
+  const shop = await openBoth(t)
+  const accounts = ['refunded', 'disputed', 'inquired']
+  const sales = []
+  for (const account of accounts) {
+    await shop.open(account)
+    const sale = await shop.sellByStripe(account)
+    await shop.call('POST', `/v1/purchases/${sale.id}/confirm`, {})
+    sales.push(sale)
+  }
+  const [refunded = '', disputed = '', inquired = ''] = sales.map(({ paymentId }) => paymentId)
+  const refund = shop.world.refund(refunded, 500)
+  const dispute = shop.world.dispute(disputed, 500, 'needs_response', [-500])
+  const inquiry = shop.world.dispute(inquired, 500, 'warning_needs_response')
+  const night = async () => {
+    const startedAtMs = shop.core.now()
+    const reports = await lookWith(shop)()
+    await noteLook(shop.core, startedAtMs, reports)
+    await shop.settled()
+    return reports.find(({ provider }) => provider === 'stripe')
+  }
+  const balances = () =>
+    Promise.all(accounts.map(async (account) => (await shop.balance(account)).balance))
+  t.match(await night(), { repaired: 3, error: null })
+  t.strictSame(await balances(), [0, 0, CREDITS])
+  const frozen = async () => (await shop.call('GET', '/v1/accounts/disputed')).body.status
+  t.equal(await frozen(), 'frozen')
+  for (const days of [1, 2, 3]) {
+    shop.clock.aheadMs = days * DAY_MS
+    t.match(await night(), { repaired: 0, error: null }, `night ${days}`)
+  }
+  refund.status = 'failed'
+  dispute.status = 'won'
+  Object.assign(inquiry, { status: 'needs_response', balance_transactions: [{ amount: -500 }] })
+  t.match(await night(), { repaired: 3, error: null })
+  t.strictSame(await balances(), [CREDITS, CREDITS, 0])
+  t.equal(await frozen(), 'active')
+  for (const { id } of sales.slice(0, 2)) {
+    t.match(await shop.purchase(id), { status: 'completed', refundedAmount: 0 })
+  }
+  Object.assign(inquiry, { status: 'lost' })
+  await night()
+  const calls = shop.stripe.requests.length
+  await night()
+  const asked = shop.stripe.requests.slice(calls).map(({ path }) => path)
+  t.notOk(
+    asked.some((path) => path.includes('/pi_')),
+    'what has ended is not asked for',
+  )
   await shop.mustBeSound(t)
 })
 
