@@ -79,28 +79,29 @@ export function absorb(purchase: PurchaseState, fact: CheckoutFact): Absorbed {
   return Object.keys(news).length === 0 ? { kind: 'known' } : { kind: 'news', news }
 }
 
-function contradiction(purchase: PurchaseState, fact: CheckoutFact): string | null {
-  const differs = (word: string, told: unknown, sold: unknown) =>
-    `the ${word} is ${String(told)} and not ${String(sold)}, as it was sold`
-  if (fact.provider !== purchase.provider) {
-    return differs('provider', fact.provider, purchase.provider)
+function contradiction(sold: PurchaseState, fact: CheckoutFact): string | null {
+  const differs = (word: string, told: unknown, agreed: unknown) =>
+    `the ${word} is ${String(told)} and not ${String(agreed)}, as it was sold`
+  if (fact.provider !== sold.provider) return differs('provider', fact.provider, sold.provider)
+  if (fact.currency !== null && fact.currency !== sold.currency) {
+    return differs('currency', fact.currency, sold.currency)
   }
-  if (fact.currency !== null && fact.currency !== purchase.currency) {
-    return differs('currency', fact.currency, purchase.currency)
-  }
-  if (fact.subtotal !== null && fact.subtotal !== purchase.amount) {
-    return differs('price', fact.subtotal, purchase.amount)
-  }
-  if (fact.priceId !== null && purchase.priceId !== null && fact.priceId !== purchase.priceId) {
-    return differs('price id', fact.priceId, purchase.priceId)
+  const price = fact.subtotal ?? lowPayment(sold, fact)
+  if (price !== null && price !== sold.amount) return differs('price', price, sold.amount)
+  if (fact.priceId !== null && sold.priceId !== null && fact.priceId !== sold.priceId) {
+    return differs('price id', fact.priceId, sold.priceId)
   }
   if (fact.quantity !== 1) return differs('quantity', fact.quantity, 1)
-  if (isOther(fact.checkoutId, purchase.checkoutId)) return 'it is of another checkout'
-  if (fact.state === 'paid' && isOther(fact.paymentId, purchase.paymentId)) {
-    return `payment ${fact.paymentId} comes on top of ${purchase.paymentId}, which paid already`
+  if (isOther(fact.checkoutId, sold.checkoutId)) return 'it is of another checkout'
+  if (fact.state === 'paid' && isOther(fact.paymentId, sold.paymentId)) {
+    return `payment ${fact.paymentId} comes on top of ${sold.paymentId}, which paid already`
   }
   return null
 }
+
+/** What was paid by itself, too little: there was no checkout to give a discount. */
+const lowPayment = (sold: PurchaseState, { checkoutId, amount }: CheckoutFact): number | null =>
+  checkoutId === null && amount !== null && amount < sold.amount ? amount : null
 
 const isOther = (told: string | null, known: string | null): boolean =>
   told !== null && known !== null && told !== known

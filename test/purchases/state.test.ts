@@ -190,6 +190,7 @@ t.test('what contradicts the sale is refused, and a second payment too', async (
     [{ subtotal: 499 }, /price is 499 and not 500/],
     [{ priceId: 'price_2' }, /price id is price_2/],
     [{ quantity: 2 }, /quantity is 2/],
+    [{ subtotal: null, checkoutId: null, amount: 499 }, /price is 499 and not 500/],
     [{ provider: 'creem' }, /provider is creem/],
     [{ checkoutId: 'cs_2' }, /another checkout/],
     [{ paymentId: 'pi_2' }, /pi_2 comes on top of pi_1/],
@@ -199,6 +200,8 @@ t.test('what contradicts the sale is refused, and a second payment too', async (
   t.match(absorb(sold, checkout()), { kind: 'known' })
   const untold = { subtotal: null, currency: null, priceId: null, amount: null, checkoutId: null }
   t.match(absorb(sold, checkout(untold)), { kind: 'known' })
+  const discounted = checkout({ subtotal: null, amount: 400 })
+  t.match(absorb(sold, discounted), { kind: 'known' }, 'a checkout may give a discount')
 })
 
 t.test('paid beats what comes late, and what comes late does not', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Thing } from '../helpers/stripe-stand-in.js'
 import { eventOf, type StripeEvent } from './stripe-kit.js'
 import { type Bought, openShop, PRICE, type Shop, verifyBooks } from './stripe-shop.js'
 
@@ -152,6 +153,28 @@ t.test('money that is not as it was sold shows, and does not expire unseen', asy
   await tell(COMPLETED, { status: 'complete' })
   t.match(await seen(), { status: 'completed', problem: undefined }, 'until it is right')
   t.match(await shop.books('ann'), GRANTED)
+  await verifyBooks(t, shop)
+})
+
+t.test('a payment without a checkout pays when it is not less than the price', async (t) => {
+  const shop = await openShop(t)
+  for (const [accountId, amount, status] of [
+    ['ann', 1, 'processing'],
+    ['bob', PRICE - 1, 'processing'],
+    ['eve', PRICE, 'completed'],
+    ['joe', PRICE + 105, 'completed'],
+  ] as const) {
+    const { purchaseId, sessionId } = await shop.buy(accountId)
+    const paymentId = shop.world.pay(sessionId, { amount })
+    const intent = shop.standIn.objects.intents.get(paymentId)
+    // the buyer has paid by another way, which names the purchase all the same
+    shop.standIn.objects.sessions.delete(sessionId)
+    await shop.tell(eventOf('payment_intent.succeeded', intent as Thing))
+    await shop.settle()
+    t.equal(await shop.status(purchaseId), status, `${amount}`)
+    t.equal((await shop.books(accountId)).balance, status === 'completed' ? 100 : 0)
+  }
+  t.equal((await shop.dead()).length, 2)
   await verifyBooks(t, shop)
 })
 
