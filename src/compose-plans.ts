@@ -52,7 +52,7 @@ export const composePlans = (core: PlansCore, { payeeOf }: ComposePlansDeps): Co
   return {
     plans: createPlans({ store, hasTier: hasTierIn(db) }),
     subscriptions: createSubscriptions({ db, ledger, plans: store, finish, now }),
-    takeFact: createTakeFact({ db, ledger, plans: store, finish, payeeOf, now }),
+    takeFact: createTakeFact({ db, ledger, plans: store, finish, payeeOf, now, log }),
     rolloverOf: createRollover({ db, now }),
   }
 }

@@ -1,3 +1,4 @@
+import type { BaseLogger } from 'pino'
 import type { Database } from '../db/open.js'
 import { inTransaction, type Transaction } from '../db/transaction.js'
 import type { Ledger } from '../ledger/ledger.js'
@@ -33,6 +34,7 @@ export type FactsDeps = {
   readonly payeeOf: (accountId: string) => Promise<string>
   /** Ms since the epoch. */
   readonly now: () => number
+  readonly log: Pick<BaseLogger, 'info'>
 }
 
 type Fact = SubscriptionFact | SubscriptionPaidFact
@@ -45,19 +47,28 @@ type Placed = { readonly accountId: string; readonly plan: Plan }
  * brings the allocation of the month that contains now; nothing else brings any.
  */
 export function createTakeFact(deps: FactsDeps): TakeFact<Fact> {
-  const { db, finish, now } = deps
+  const { db, finish, now, log } = deps
   return async (fact) => {
     const placed = await place(deps, fact)
     if ('kind' in placed) return placed
     const options = { deadlineMs: DEADLINE_MS, isRepeatable: true }
-    const outcome = await inTransaction(db, (tx) => take(tx, fact, placed, now()), options)
+    const nowMs = now()
+    const outcome = await inTransaction(db, (tx) => take(tx, fact, placed, nowMs), options)
     if (outcome.kind === 'parked') return outcome
+    if (outcome.isNews && isPast(fact, nowMs)) {
+      const { provider, subscriptionId, paymentId } = fact
+      const about = { provider, subscriptionId, paymentId, accountId: placed.accountId }
+      log.info(about, 'a paid period was over before it was heard of, and brings nothing')
+    }
     const { closed, failure } = await finish(await openOfAccount(db.orm, placed.accountId))
     if (failure !== null) throw failure
     if (closed.length > 0) return refused(`the account ${placed.accountId} is closed`)
-    return outcome
+    return APPLIED
   }
 }
+
+const isPast = (fact: Fact, nowMs: number): fact is SubscriptionPaidFact =>
+  fact.kind === 'subscription_paid' && fact.periodEndMs <= nowMs
 
 /** Whose it is and which plan it is for, or why that can not be told. */
 async function place(deps: FactsDeps, fact: Fact): Promise<Placed | FactOutcome> {
@@ -107,7 +118,7 @@ async function take(
   fact: Fact,
   { accountId, plan }: Placed,
   nowMs: number,
-): Promise<FactOutcome> {
+): Promise<FactOutcome & { readonly isNews?: boolean }> {
   const isNews =
     fact.kind === 'subscription'
       ? await takeReading(tx, fact, { accountId, plan }, nowMs)
@@ -115,11 +126,11 @@ async function take(
   if (isNews === 'parked') {
     return parked(`what ${fact.subscriptionId} was before the change is not known yet`)
   }
-  if (!isNews) return { kind: 'applied' }
+  if (!isNews) return APPLIED
   const isPaidNow =
     fact.kind === 'subscription_paid' && fact.periodStartMs <= nowMs && nowMs < fact.periodEndMs
   await credit(tx, { accountId, planId: plan.id, link: fact, nowMs, isPaidNow })
-  return { kind: 'applied' }
+  return { ...APPLIED, isNews }
 }
 
 /** A trial is told by a reading alone, and counts like a payment of nothing. */
@@ -161,5 +172,6 @@ async function takePayment(
   return putPayment(tx, fact, payment, nowMs)
 }
 
+const APPLIED: FactOutcome = { kind: 'applied' }
 const parked = (reason: string): FactOutcome => ({ kind: 'parked', reason })
 const refused = (reason: string): FactOutcome => ({ kind: 'refused', reason })

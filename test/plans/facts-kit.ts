@@ -13,6 +13,8 @@ export type Fact = SubscriptionFact | SubscriptionPaidFact
 export type Place = Scene & {
   take: TakeFact<Fact>
   payees: Map<string, string>
+  /** What it told the log, but for warnings. */
+  logged: unknown[][]
   run(): Promise<unknown>
 }
 
@@ -22,12 +24,15 @@ export const DAY_MS = 86_400_000
 export const openPlace = async (t: TestContext): Promise<Place> => {
   const scene = await openScene(t)
   const payees = new Map<string, string>()
+  const logged: unknown[][] = []
+  const info = (...told: unknown[]) => void logged.push(told)
+  const log = Object.assign(Object.create(scene.core.log), { info })
   let job: Job | undefined
   const add = (added: Job) => {
     job = added
   }
   const { takeFact } = composePlans(
-    { ...scene.core, jobs: { ...scene.core.jobs, add } },
+    { ...scene.core, log, jobs: { ...scene.core.jobs, add } },
     { payeeOf: async (id) => payees.get(id) ?? id },
   )
   await putPlan(scene, 'basic', {
@@ -44,6 +49,7 @@ export const openPlace = async (t: TestContext): Promise<Place> => {
     ...scene,
     take: takeFact,
     payees,
+    logged,
     run: async () => job?.run(new AbortController().signal),
   }
 }

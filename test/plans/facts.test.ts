@@ -40,7 +40,12 @@ t.test('a month that is not paid for brings nothing; the next payment does', asy
   const next = { periodStartMs: periodEndMs, periodEndMs: periodEndMs + 30 * DAY_MS }
   t.same(await place.take(paid({ ...next, reason: 'cycle' })), APPLIED)
   t.match(await place.balance('ada'), { balance: 100 })
-  t.match(await place.take(paid({ periodStartMs: 0, periodEndMs: DAY_MS })), APPLIED, 'days late')
+  t.same(place.logged, [])
+  const past = paid({ periodStartMs: 0, periodEndMs: DAY_MS })
+  t.match(await place.take(past), APPLIED, 'days late')
+  t.match(await place.take(past), APPLIED)
+  t.equal(place.logged.length, 1, 'is said once')
+  t.match(place.logged[0], [{ subscriptionId: 'sub_1', paymentId: past.paymentId }, /over before/])
   t.match(await place.balance('ada'), { balance: 100 }, 'brings nothing for now')
   t.same(await place.mismatches(), [])
 })
