@@ -68,7 +68,7 @@ const composeProviders = (
   const configured: readonly Configured[] = [
     [manual, true],
     ...ifConfigured(stripe, () => createStripe({ ...stripe, now, log })),
-    ...ifConfigured(creem, () => createCreem({ ...creem, now })),
+    ...ifConfigured(creem, () => createCreem({ ...creem, now, log })),
   ]
   return {
     byName: new Map(configured.map(([provider]) => [provider.name, provider])),

@@ -24,6 +24,7 @@ export type StripeObjects = {
   readonly disputes: Map<string, Thing>
   readonly subscriptions: Map<string, Thing>
   readonly invoices: Map<string, Thing>
+  readonly invoicePayments: Map<string, Thing>
 }
 
 /** What goes wrong with the next calls. */
@@ -48,6 +49,7 @@ export const startStripe = async (t: TestContext): Promise<StripeStandIn> => {
   const objects: StripeObjects = {
     ...{ sessions: new Map(), intents: new Map(), charges: new Map(), refunds: new Map() },
     ...{ disputes: new Map(), subscriptions: new Map(), invoices: new Map() },
+    invoicePayments: new Map(),
   }
   const requests: StripeRequest[] = []
   const replies = new Map<string, { form: string; reply: Reply }>()
@@ -131,6 +133,7 @@ const LISTS: readonly [path: string, of: keyof StripeObjects, filters: readonly 
   ['/v1/refunds', 'refunds', ['payment_intent', 'charge']],
   ['/v1/disputes', 'disputes', ['payment_intent', 'charge']],
   ['/v1/invoices', 'invoices', ['status', 'subscription']],
+  ['/v1/invoice_payments', 'invoicePayments', ['payment[payment_intent]']],
   ['/v1/payment_intents', 'intents', []],
   ['/v1/charges', 'charges', []],
   ['/v1/subscriptions', 'subscriptions', []],

@@ -83,7 +83,7 @@ t.test('what may pass is told apart from what will not', async (t) => {
 t.test('a call that gets no answer ends in time', async (t) => {
   const { creem } = await openKit(t)
   creem.fault = 'hang'
-  const settings = { webhookSecrets: [], apiUrl: creem.url, now: Date.now }
+  const settings = { webhookSecrets: [], apiUrl: creem.url, now: Date.now, log: { warn() {} } }
   const provider = createCreem({ ...settings, apiKey: CREEM_KEY, timeoutMs: 100 })
   const startedMs = performance.now()
   await t.rejects(provider.create(checkoutOf()), {
@@ -96,7 +96,13 @@ t.test('a call that gets no answer ends in time', async (t) => {
 t.test('no failure holds the key, nor where it was sent', async (t) => {
   const { creem } = await openKit(t)
   const secret = `creem_test_${'s'.repeat(20)}`
-  const settings = { webhookSecrets: [], now: Date.now, apiKey: secret, timeoutMs: 1_000 }
+  const settings = {
+    webhookSecrets: [],
+    now: Date.now,
+    log: { warn() {} },
+    apiKey: secret,
+    timeoutMs: 1_000,
+  }
   const product = { ...checkoutOf(), priceId: secret }
   const failures = [400, 403, 500, 'reset', 'garbage'].map(async (fault) => {
     const { creem } = await openKit(t)
@@ -115,7 +121,7 @@ t.test('no failure holds the key, nor where it was sent', async (t) => {
 
 t.test('a key that Creem repeats in a refusal is blotted out', async (t) => {
   const { creem } = await openKit(t)
-  const settings = { webhookSecrets: [], apiUrl: creem.url, now: Date.now }
+  const settings = { webhookSecrets: [], apiUrl: creem.url, now: Date.now, log: { warn() {} } }
   const provider = createCreem({ ...settings, apiKey: CREEM_KEY })
   await t.rejects(provider.create({ ...checkoutOf(), priceId: CREEM_KEY }), {
     message: 'Creem answered 404: Product *** not found',

@@ -174,12 +174,17 @@ t.test('what was refunded before is not part of the dispute, and never counts tw
 })
 
 t.test('refunds and disputes of what a plan cost are none of a purchase', async (t) => {
-  const { creem, factsOf, begin } = await openKit(t)
+  const { creem, factsOf, begin, warnings } = await openKit(t)
   const [, , paid] = creem.subscribe(await begin({ priceId: PLAN }))
   const paymentId = paid?.object.last_transaction_id
   for (const checkout of creem.checkouts.values()) checkout.metadata = { accountId: 'alice' }
   t.strictSame(await factsOf(creem.refundPayment(paymentId, 100)), [])
   t.strictSame(await factsOf(creem.dispute(paymentId)), [])
+  const about = { paymentId, subscriptionId: [...creem.subscriptions.keys()][0] }
+  t.match(warnings, [
+    [about, /refunded or disputed/],
+    [about, /refunded or disputed/],
+  ])
 })
 
 const subscribed = async (kit: Kit) => {
@@ -326,7 +331,8 @@ t.test('a reading is as old as its beginning', async (t) => {
   const { creem, begin } = await openKit(t)
   // a clock that ticks with every call that Creem gets
   const now = () => creem.calls.length
-  const config = { webhookSecrets: [CREEM_SECRET], apiUrl: creem.url, apiKey: CREEM_KEY, now }
+  const log = { warn() {} }
+  const config = { webhookSecrets: [CREEM_SECRET], apiUrl: creem.url, apiKey: CREEM_KEY, now, log }
   const provider = createCreem(config)
   const checkoutId = await begin()
   const paid = creem.pay(checkoutId)

@@ -15,6 +15,7 @@ export const PLAN = 'prod_plan'
 export type Kit = {
   readonly creem: CreemStandIn
   readonly provider: PaymentProvider
+  readonly warnings: unknown[][]
   /** The facts of an event, by way of its signature. */
   factsOf(event: CreemEvent | Json): Promise<readonly Json[]>
   /** A checkout that was begun; gives its id. */
@@ -30,12 +31,15 @@ export const openKit = async (
     { id: PACK, price: 1000 },
     { id: PLAN, price: 1500, recurring: true },
   ])
-  const settings = { webhookSecrets: [CREEM_SECRET], apiUrl: creem.url, now: Date.now }
+  const warnings: unknown[][] = []
+  const log = { warn: (...told: unknown[]) => void warnings.push(told) }
+  const settings = { webhookSecrets: [CREEM_SECRET], apiUrl: creem.url, now: Date.now, log }
   const provider = createCreem({ ...settings, apiKey })
   const seller = createCreem({ ...settings, apiKey: CREEM_KEY })
   return {
     creem,
     provider,
+    warnings,
     factsOf: (event) =>
       provider.factsOf(provider.verifyAndParse(creem.signed(event as CreemEvent))),
     async begin(checkout = {}) {

@@ -13,7 +13,13 @@ const EVENT = {
 }
 
 const creemWith = (webhookSecrets: readonly string[], apiKey: string | null = CREEM_KEY) =>
-  createCreem({ webhookSecrets, apiKey, apiUrl: 'http://127.0.0.1:1', now: () => 77 })
+  createCreem({
+    webhookSecrets,
+    apiKey,
+    apiUrl: 'http://127.0.0.1:1',
+    now: () => 77,
+    log: { warn() {} },
+  })
 
 const provider = creemWith([SECRET, OTHER])
 const bodyOf = (event: unknown) => Buffer.from(JSON.stringify(event))

@@ -17,12 +17,13 @@ const PERIOD = { periodStartMs: START_S * 1000, periodEndMs: END_S * 1000 }
 const openScene = async (t: TestContext) => {
   const standIn = await startStripe(t)
   const { objects } = standIn
+  const warnings: unknown[][] = []
   const stripe = createStripe({
     apiKey: standIn.apiKey,
     webhookSecrets: [SECRET],
     apiUrl: standIn.url,
     now: Date.now,
-    log: { warn() {} },
+    log: { warn: (...told: unknown[]) => void warnings.push(told) },
   })
   const subscription = (values: Partial<Thing> = {}) =>
     add(objects.subscriptions, 'sub', {
@@ -57,7 +58,7 @@ const openScene = async (t: TestContext) => {
     const { payload, headers } = signed(eventOf(type, thing), { secret: SECRET })
     return stripe.factsOf(stripe.verifyAndParse({ body: Buffer.from(payload), headers }))
   }
-  return { stripe, standIn, objects, subscription, invoice, tell }
+  return { stripe, standIn, objects, subscription, invoice, tell, warnings }
 }
 
 const line = (values: object = {}, item: object = {}) => ({
@@ -236,4 +237,30 @@ t.test('all lines of a long invoice are read, and the list has paid ones', async
   const facts: PaymentFact[] = []
   for await (const some of stripe.list(Date.now() - 60_000)) facts.push(...some)
   t.equal(facts.length, 131)
+})
+
+t.test('what is taken back of a subscription is no fact, and the log warns of it', async (t) => {
+  const { subscription, invoice, objects, tell, warnings } = await openScene(t)
+  const one = subscription()
+  const bill = invoice(one, 'subscription_cycle', [line()])
+  const intent = { object: 'payment_intent', currency: 'usd', amount_received: 1_900 }
+  const { id: paymentId } = add(objects.intents, 'pi', { ...intent, metadata: {} })
+  const { id: foreign } = add(objects.intents, 'pi', { ...intent, metadata: {} })
+  add(objects.invoicePayments, 'inpay', {
+    ...{ object: 'invoice_payment', invoice: bill.id, 'payment[payment_intent]': paymentId },
+  })
+  const back = { object: 'refund', amount: 1_900, currency: 'usd', status: 'succeeded' }
+  const refund = add(objects.refunds, 're', { ...back, payment_intent: paymentId })
+  t.same(await tell('refund.created', refund), [])
+  const dispute = { object: 'dispute', amount: 1_900, currency: 'usd', status: 'lost' }
+  const lost = add(objects.disputes, 'dp', { ...dispute, payment_intent: paymentId })
+  t.same(await tell('charge.dispute.closed', lost), [])
+  const about = { subscriptionId: one.id, paymentId }
+  t.match(warnings, [
+    [about, /refunded or disputed/],
+    [about, /refunded or disputed/],
+  ])
+  const other = add(objects.refunds, 're', { ...back, payment_intent: foreign })
+  t.same(await tell('refund.created', other), [])
+  t.equal(warnings.length, 2, 'others are none of ours')
 })

@@ -1,3 +1,4 @@
+import type { BaseLogger } from 'pino'
 import type { PaymentFact } from '../../payment-facts.js'
 import {
   checkoutFactOf,
@@ -21,6 +22,7 @@ export type CreemEventDeps = {
   readonly reader: CreemReader
   /** The database's time, in ms since the epoch. */
   readonly now: () => number
+  readonly log: Pick<BaseLogger, 'warn'>
 }
 
 type About = { readonly createdAtMs: number }
@@ -121,7 +123,11 @@ const factsOfReversal = (hintOf: (object: Fields) => ReversalHint | null): Handl
     const current = await deps.reader.transaction(id)
     const transaction = current ?? fieldsOf(object.transaction)
     // what a plan's payment gave is the plan's, and not bought
-    if (isOfSubscription(object, transaction)) return []
+    const subscription = transaction.subscription ?? object.subscription
+    if (idOf(subscription) !== null) {
+      warnOfPlan(deps, idOf(subscription), id)
+      return []
+    }
     const purchaseId = await purchaseOf(deps.reader, object.checkout)
     const fact = reversalFactOf(transaction, {
       purchaseId,
@@ -133,8 +139,11 @@ const factsOfReversal = (hintOf: (object: Fields) => ReversalHint | null): Handl
     return [fact, paymentFactOf(fact, { purchaseId, checkoutId: idOf(object.checkout) })]
   }
 
-const isOfSubscription = (object: Fields, transaction: Fields): boolean =>
-  idOf(transaction.subscription) !== null || idOf(object.subscription) !== null
+const warnOfPlan = ({ log }: CreemEventDeps, subscriptionId: string | null, paymentId: string) =>
+  log.warn(
+    { subscriptionId, paymentId },
+    'a payment of a subscription is refunded or disputed; what it paid for goes on',
+  )
 
 /** The checkout within a dispute has no metadata, and may be an id alone. */
 const purchaseOf = async (reader: CreemReader, relation: unknown): Promise<string | null> => {

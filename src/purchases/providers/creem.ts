@@ -1,3 +1,4 @@
+import type { BaseLogger } from 'pino'
 import { AppError } from '../../errors.js'
 import type { PaymentFact } from '../../payment-facts.js'
 import { type CreemClient, createCreemClient, isTestKey } from './creem-client.js'
@@ -16,16 +17,17 @@ export type CreemDeps = {
   readonly apiUrl: string | null
   /** The database's time, in ms since the epoch. */
   readonly now: () => number
+  readonly log: Pick<BaseLogger, 'warn'>
   /** For one call of the API. */
   readonly timeoutMs?: number
 }
 
 /** Creem, over its HTTP API. A payment's id is that of its transaction (`tran_…`). */
 export const createCreem = (config: CreemDeps): PaymentProvider => {
-  const { apiKey, webhookSecrets: secrets, now } = config
+  const { apiKey, webhookSecrets: secrets, now, log } = config
   const client = apiKey === null ? null : createCreemClient({ ...config, apiKey })
   const reader = createCreemReader(client, now)
-  const deps: CreemEventDeps = { reader, now }
+  const deps: CreemEventDeps = { reader, now, log }
   const isLiveByDefault = apiKey === null || !isTestKey(apiKey)
   return {
     name: 'creem',

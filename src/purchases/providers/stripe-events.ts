@@ -3,7 +3,7 @@ import type { PaymentFact } from '../../payment-facts.js'
 import type { ProviderEvent } from './provider.js'
 import { readCheckout, readPayment } from './stripe-checkouts.js'
 import { type AskStripe, idOf } from './stripe-client.js'
-import { paymentOf, type Reversing, readReversals } from './stripe-reversals.js'
+import { paymentOf, type Reversing, readReversals, subscriptionPaidBy } from './stripe-reversals.js'
 import { readInvoice, readSubscription, subscriptionOf } from './stripe-subscriptions.js'
 
 export type StripeDeps = {
@@ -36,9 +36,18 @@ const checkout: Read = async (deps, { id, mode, subscription }) => {
 
 const payment: Read = async ({ ask }, { id }) => factsIn(await readPayment(ask, id))
 
-const reversal: Read = async ({ ask, now }, object) => {
+const reversal: Read = async ({ ask, now, log }, object, event) => {
   const paymentId = await paymentOf(ask, object)
-  return paymentId === null ? [] : factsIn(await readReversals(ask, paymentId, now))
+  if (paymentId === null) return []
+  const fact = await readReversals(ask, paymentId, now)
+  const subscriptionId = fact === null ? await subscriptionPaidBy(ask, paymentId) : null
+  if (subscriptionId !== null) {
+    log.warn(
+      { subscriptionId, paymentId, eventId: event.id },
+      'a payment of a subscription is refunded or disputed; what it paid for goes on',
+    )
+  }
+  return factsIn(fact)
 }
 
 const subscription: Read = async ({ ask, now }, { id }) => [await readSubscription(ask, id, now)]

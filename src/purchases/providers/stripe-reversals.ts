@@ -1,6 +1,8 @@
 import type Stripe from 'stripe'
+import { AppError } from '../../errors.js'
 import type { Reversal, ReversalFact } from '../../payment-facts.js'
 import { type AskStripe, idOf } from './stripe-client.js'
+import { subscriptionOf } from './stripe-subscriptions.js'
 
 /** Of one payment; nobody gives money back in more parts. */
 const MAX_REVERSALS = 1_000
@@ -18,6 +20,23 @@ export async function paymentOf(ask: AskStripe, reversing: Reversing): Promise<s
   const charge = idOf(reversing.charge)
   if (payment !== null || charge === null) return payment
   return idOf((await ask((api) => api.charges.retrieve(charge))).payment_intent)
+}
+
+/** The subscription whose invoice it paid; null: none that can be told. */
+export async function subscriptionPaidBy(
+  ask: AskStripe,
+  paymentId: string,
+): Promise<string | null> {
+  const payment = { type: 'payment_intent', payment_intent: paymentId } as const
+  try {
+    const { data } = await ask((api) => api.invoicePayments.list({ payment, limit: 1 }))
+    const id = idOf(data[0]?.invoice)
+    return id === null ? null : subscriptionOf(await ask((api) => api.invoices.retrieve(id)))
+  } catch (error) {
+    // a key that may not read invoices allocates for none
+    if (error instanceof AppError && error.code === 'provider_refused') return null
+    throw error
+  }
 }
 
 /**
