@@ -30,6 +30,28 @@ t.test('a purchase is granted when it is paid, and not when it is begun', async 
   await verifyBooks(t, shop)
 })
 
+t.test('a checkout at another price than was sold is ended, and nothing is begun', async (t) => {
+  const shop = await openShop(t)
+  const { call, standIn } = shop
+  await call('PUT', '/v1/accounts/ann', {})
+  const successUrl = 'https://shop.example/done'
+  const order = { accountId: 'ann', packageId: 'pkg_starter', provider: 'stripe', successUrl }
+  // which is 5.00 USD at Stripe
+  const stripePriceId = 'price_5_usd'
+  for (const change of [{ price: 600 }, { price: PRICE, currency: 'EUR' }]) {
+    await call('PUT', '/v1/packages/pkg_starter', { ...change, stripePriceId })
+    t.match(await call('POST', '/v1/purchases', order), {
+      status: 409,
+      body: { code: 'provider_refused', detail: /would ask for 500 USD, and not for \d00 [A-Z]+$/ },
+    })
+    const path = `/v1/checkout/sessions/${[...standIn.objects.sessions.keys()].at(-1)}/expire`
+    t.match(standIn.requests.at(-1), { method: 'POST', path })
+  }
+  t.same((await call('GET', '/v1/accounts/ann/purchases')).body.purchases, [])
+  await call('PUT', '/v1/packages/pkg_starter', { currency: 'USD' })
+  t.match(await call('POST', '/v1/purchases', order), { status: 201 })
+})
+
 t.test('one event twice, and twenty times at once, grants once', async (t) => {
   const shop = await openShop(t)
   const { sessionId } = await shop.buy('ann')

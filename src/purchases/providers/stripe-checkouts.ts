@@ -1,4 +1,5 @@
 import type Stripe from 'stripe'
+import { AppError, hasCode } from '../../errors.js'
 import { invalidField } from '../../http/validator.js'
 import type { CheckoutFact } from '../../payment-facts.js'
 import type { Checkout, NewCheckout } from './provider.js'
@@ -30,11 +31,30 @@ export async function createCheckout(ask: AskStripe, wanted: NewCheckout): Promi
       { idempotencyKey: `purchase:${purchaseId}` },
     ),
   )
+  await mustBeAsSold(ask, session, wanted)
   return {
     checkoutId: session.id,
     checkoutUrl: session.url,
     expiresAtMs: session.expires_at * 1000,
   }
+}
+
+/** A price of Stripe's own may have changed: nobody shall pay what would then be refused. */
+async function mustBeAsSold(
+  ask: AskStripe,
+  { id, amount_subtotal: subtotal, currency }: Stripe.Checkout.Session,
+  sold: NewCheckout,
+): Promise<void> {
+  const asked = `${subtotal} ${currency?.toUpperCase()}`
+  const agreed = `${sold.amount} ${sold.currency}`
+  if (asked === agreed) return
+  try {
+    await ask((api) => api.checkout.sessions.expire(id))
+  } catch (error) {
+    // it is over already
+    if (!hasCode(error, 'provider_refused')) throw error
+  }
+  throw new AppError('provider_refused', `Stripe would ask for ${asked}, and not for ${agreed}`)
 }
 
 function lineOf({ priceId, currency, amount, name, credits }: NewCheckout) {
