@@ -3,7 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { KEPT_MS, LEASE_MS, pauseAfter, RETRY_FOR_MS } from '../../src/purchases/inbox/store.js'
-import { begin, type InboxScene, openInbox } from './inbox-kit.js'
+import { startStripe } from '../helpers/stripe-stand-in.js'
+import { CREDITS, openCreemShop } from './creem-shop.js'
+import { begin, type InboxScene, openInbox, SECRET, send } from './inbox-kit.js'
 import { eventOf, type StripeEvent } from './stripe-kit.js'
 
 const POLL_MS = 5
@@ -261,6 +263,45 @@ t.test('a provider that is away, and whatever fails here, is tried again', async
     await scene.inbox.work()
     t.match(await row(), { outcome: 'applied', last_error: null }, name)
   }
+})
+
+t.test('a provider that hangs holds up none of the events of another', async (t) => {
+  const stripe = await startStripe(t)
+  const shop = await openCreemShop(t, {
+    environment: {
+      STRIPE_SECRET_KEY: stripe.apiKey,
+      STRIPE_API_URL: stripe.url,
+      STRIPE_WEBHOOK_SECRET: SECRET,
+    },
+  })
+  await shop.open('ann')
+  stripe.fail('hang')
+  for (let n = 0; n < 12; n += 1) {
+    const thing = { id: `pi_${n}`, created: 0, metadata: { purchaseId: 'p' } }
+    const event = eventOf('payment_intent.succeeded', thing)
+    t.equal((await send(shop.app, event)).status, 200)
+  }
+  await until(() => stripe.requests.length >= 4)
+  const { event } = await shop.sell('ann')
+  const startMs = performance.now()
+  await shop.deliver(event)
+  await until(async () => (await shop.balance('ann')).balance === CREDITS)
+  const tookMs = performance.now() - startMs
+  t.ok(tookMs < 2_500, `${tookMs} ms`)
+})
+
+t.test('of a provider that is away one event is tried, and all once it is back', async (t) => {
+  const scene = await asleep(t)
+  const event = await paid(scene)
+  for (let n = 0; n < 12; n += 1) await scene.send({ ...event, id: `evt_${n}` })
+  const other = await openInbox(t, { beside: scene })
+  scene.standIn.fail({ status: 500 })
+  t.equal(await other.inbox.work(), 1)
+  scene.standIn.fail(null)
+  t.equal(await other.inbox.work(), 11)
+  other.clock.aheadMs += 2_001
+  t.equal(await other.inbox.work(), 1)
+  t.ok(await allProcessed(scene)())
 })
 
 t.test('types without meaning and facts of others are ignored, with the reason', async (t) => {

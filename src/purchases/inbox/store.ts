@@ -58,8 +58,11 @@ export type DeadEvent = {
 export type InboxStore = {
   /** False: it is here already. */
   add(arrival: Arrival): Promise<boolean>
-  /** The event that is due longest; null: none is. Nobody else is given it during its lease. */
-  claim(): Promise<Claimed | null>
+  /**
+   * The event of a provider that is due longest; null: none is. Nobody else is given it during its
+   * lease.
+   */
+  claim(provider: ProviderName): Promise<Claimed | null>
   finish(id: string, outcome: 'applied' | 'ignored', reason: string | null): Promise<void>
   /** Unless its lease has ended and somebody else has it. */
   retry(claimed: Claimed, reason: string): Promise<void>
@@ -99,7 +102,7 @@ export function createInboxStore({ orm, now, newId }: InboxStoreDeps): InboxStor
   return {
     add: (arrival) => insert(orm, newId(), arrival, now()),
 
-    claim: () => claim(orm, at(), at(LEASE_MS)),
+    claim: (provider) => claim(orm, provider, { now: at(), leaseEnd: at(LEASE_MS) }),
 
     async finish(id, outcome, reason) {
       const lastError = reason?.slice(0, MAX_REASON_LENGTH) ?? null
@@ -164,11 +167,15 @@ async function insert(
   return rowCount === 1
 }
 
-async function claim(orm: NodePgDatabase, now: Date, leaseEnd: Date): Promise<Claimed | null> {
+async function claim(
+  orm: NodePgDatabase,
+  provider: ProviderName,
+  { now, leaseEnd }: { readonly now: Date; readonly leaseEnd: Date },
+): Promise<Claimed | null> {
   const due = orm
     .select({ id: table.id })
     .from(table)
-    .where(and(isOpen, lte(table.nextAttemptAt, now)))
+    .where(and(isOpen, eq(table.provider, provider), lte(table.nextAttemptAt, now)))
     .orderBy(asc(table.nextAttemptAt))
     .limit(1)
     .for('update', { skipLocked: true })
@@ -179,7 +186,7 @@ async function claim(orm: NodePgDatabase, now: Date, leaseEnd: Date): Promise<Cl
     .where(sql`${table.id} = (${due})`)
     .returning()
   if (!row) return null
-  const { id, provider, raw: body, attempts, type, objectId, isLive } = row
+  const { id, raw: body, attempts, type, objectId, isLive } = row
   const createdAtMs = row.providerCreatedAt.getTime()
   const event = { id: row.externalEventId, type, objectId, isLive, createdAtMs }
   return { id, provider, body, attempts, event, retryUntilMs: row.retryUntil.getTime() }

@@ -1,10 +1,16 @@
 import type { BaseLogger } from 'pino'
 import { AppError, hasCode } from '../../errors.js'
-import type { FactOutcome, PaymentFact, ProviderName, TakeFact } from '../../payment-facts.js'
+import {
+  type FactOutcome,
+  type PaymentFact,
+  PROVIDER_NAMES,
+  type ProviderName,
+  type TakeFact,
+} from '../../payment-facts.js'
 import type { PaymentProvider, ProviderEvent } from '../providers/provider.js'
 import type { Claimed, InboxStore } from './store.js'
 
-/** Events worked on at once in one instance: each may wait for its provider. */
+/** Events of one provider worked on at once in one instance: each may wait for its provider. */
 const MAX_WORKERS = 4
 /** How long an end waits for them; what is cut off comes again when its lease has ended. */
 const CLOSE_GRACE_MS = 5_000
@@ -29,7 +35,31 @@ export type Worker = {
   close(): Promise<void>
 }
 
+/** Each provider has workers of its own, so that one that hangs holds up no other's events. */
 export function createWorker(deps: WorkerDeps): Worker {
+  const lanes = PROVIDER_NAMES.map((provider) => createLane(deps, provider))
+  return {
+    async work(signal) {
+      const counts = await Promise.all(lanes.map((lane) => lane.work(signal)))
+      return counts.reduce((sum, count) => sum + count, 0)
+    },
+    wake() {
+      for (const lane of lanes) lane.wake()
+    },
+    async close() {
+      const ends = lanes.map((lane) => lane.close())
+      let timer: NodeJS.Timeout | undefined
+      const grace = new Promise((resolve) => {
+        timer = setTimeout(resolve, CLOSE_GRACE_MS)
+      })
+      await Promise.race([Promise.all(ends), grace])
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** The workers of one provider; they rest when it is away, until they are woken or called again. */
+function createLane(deps: WorkerDeps, provider: ProviderName): Worker {
   const { store, log } = deps
   const running = new Set<Promise<unknown>>()
   let isClosed = false
@@ -38,9 +68,10 @@ export function createWorker(deps: WorkerDeps): Worker {
   async function work(signal?: AbortSignal): Promise<number> {
     for (let count = 0; ; count += 1) {
       if (isClosed || signal?.aborted) return count
-      const claimed = await store.claim()
+      const claimed = await store.claim(provider)
       if (claimed === null) return count
-      await workOn(deps, claimed)
+      const { isAway } = await workOn(deps, claimed)
+      if (isAway) return count + 1
     }
   }
 
@@ -64,12 +95,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     },
     async close() {
       isClosed = true
-      let timer: NodeJS.Timeout | undefined
-      const grace = new Promise((resolve) => {
-        timer = setTimeout(resolve, CLOSE_GRACE_MS)
-      })
-      await Promise.race([Promise.all(running), grace])
-      clearTimeout(timer)
+      await Promise.all(running)
     },
   }
 }
@@ -80,13 +106,23 @@ type Verdict =
       readonly outcome: 'applied' | 'ignored'
       readonly reason: string | null
     }
-  | { readonly kind: 'later' | 'never'; readonly reason: string }
+  | {
+      readonly kind: 'later' | 'never'
+      readonly reason: string
+      /** Whether the provider could not be reached. */
+      readonly isAway?: boolean
+    }
 
-async function workOn(deps: WorkerDeps, claimed: Claimed): Promise<void> {
+async function workOn(deps: WorkerDeps, claimed: Claimed): Promise<{ readonly isAway: boolean }> {
+  const verdict = await judge(deps, claimed)
+  await keep(deps, claimed, verdict)
+  return { isAway: verdict.kind === 'later' && verdict.isAway === true }
+}
+
+async function keep(deps: WorkerDeps, claimed: Claimed, verdict: Verdict): Promise<void> {
   const { store, now, log } = deps
   const { id, provider, event, attempts } = claimed
   const about = { inboxId: id, provider, eventId: event.id, type: event.type, attempts }
-  const verdict = await judge(deps, claimed)
   if (verdict.kind === 'done') return store.finish(id, verdict.outcome, verdict.reason)
   const { reason } = verdict
   if (verdict.kind === 'never' || now() >= claimed.retryUntilMs) {
@@ -112,7 +148,8 @@ async function judge(deps: WorkerDeps, claimed: Claimed): Promise<Verdict> {
     if (!(error instanceof AppError)) {
       deps.log.error({ err: error, eventId: event.id }, 'an event of a payment failed')
     }
-    return { kind: 'later', reason: error instanceof Error ? error.message : String(error) }
+    const isAway = hasCode(error, 'provider_unavailable')
+    return { kind: 'later', reason: error instanceof Error ? error.message : String(error), isAway }
   }
 }
 
