@@ -236,7 +236,7 @@ t.test('all lines of a long invoice are read, and the list has paid ones', async
   invoice(subscription(), 'subscription_cycle', [line()], { status: 'open' })
   const facts: PaymentFact[] = []
   for await (const some of stripe.list(Date.now() - 60_000)) facts.push(...some)
-  t.equal(facts.length, 131)
+  t.equal(facts.filter(({ kind }) => kind === 'subscription_paid').length, 130)
 })
 
 t.test('what is taken back of a subscription is no fact, and the log warns of it', async (t) => {

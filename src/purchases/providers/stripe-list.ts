@@ -4,12 +4,15 @@ import { factOfSession, SESSION_PARTS } from './stripe-checkouts.js'
 import { idOf, type Page, type PageQuery, pagesOf } from './stripe-client.js'
 import type { StripeDeps } from './stripe-events.js'
 import { type Reversing, readReversals } from './stripe-reversals.js'
-import { readInvoice } from './stripe-subscriptions.js'
+import { readInvoice, readSubscription } from './stripe-subscriptions.js'
 
 /** A checkout can be paid, and an invoice, this long after it was made. */
 const OPEN_FOR_MS = 24 * 3_600_000
 
-/** Everything that was begun since, as it stands now: checkouts, reversals, paid invoices. */
+/**
+ * Everything that was begun since, as it stands now: checkouts, reversals, paid invoices. And every
+ * subscription that may have changed since: Stripe lists none by that.
+ */
 export async function* listFacts(
   deps: StripeDeps,
   sinceMs: number,
@@ -18,6 +21,7 @@ export async function* listFacts(
   yield* listReversals(deps, 'refunds', sinceMs)
   yield* listReversals(deps, 'disputes', sinceMs)
   yield* listInvoices(deps, sinceMs - OPEN_FOR_MS)
+  yield* listSubscriptions(deps, sinceMs)
 }
 
 const since = (sinceMs: number) => ({ created: { gte: Math.floor(sinceMs / 1000) } })
@@ -64,5 +68,19 @@ async function* listInvoices(deps: StripeDeps, sinceMs: number) {
   )
   for await (const invoices of pages) {
     for (const { id } of invoices) yield await readInvoice(deps.ask, id, deps.now)
+  }
+}
+
+/** Newest first, whatever their age: one that ended before, and so can change no more, is left. */
+async function* listSubscriptions(deps: StripeDeps, sinceMs: number) {
+  const pages = pagesOf(
+    (page) => deps.ask((api) => api.subscriptions.list({ status: 'all', ...page })),
+    cut(deps, 'subscriptions'),
+  )
+  for await (const subscriptions of pages) {
+    for (const { id, ended_at: endedAt } of subscriptions) {
+      if (endedAt !== null && endedAt !== undefined && endedAt * 1000 < sinceMs) continue
+      yield [await readSubscription(deps.ask, id, deps.now)]
+    }
   }
 }
