@@ -29,9 +29,9 @@ export type ReconcileStore = {
    */
   open(provider: ProviderName, beforeMs: number): Promise<readonly OpenPurchase[]>
   /**
-   * The purchases through a provider whose refunds and disputes may still turn: those with a dispute
-   * that has not ended, and those with a refund that went through not long ago. Those that were read
-   * longest ago first, of a bounded age and number.
+   * The purchases through a provider whose refunds and disputes may still turn: those with a
+   * dispute that has not ended, and those with a refund that went through not long ago. Those that
+   * were read longest ago first, of a bounded age and number.
    */
   unsettled(provider: ProviderName, nowMs: number): Promise<readonly OpenPurchase[]>
   /** Something that changes when the purchase of a fact does; null: it is of none. */

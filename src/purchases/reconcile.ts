@@ -56,8 +56,8 @@ export const sinceOf = (lastMs: number | null, nowMs: number): number =>
 
 /**
  * Compares what the providers have with what is here: asks for every purchase that something is
- * still to be heard of, goes through the provider's own list, and asks again for what was refunded or
- * disputed where the list does not tell how that ended; each fact is taken as if its
+ * still to be heard of, goes through the provider's own list, and asks again for what was refunded
+ * or disputed where the list does not tell how that ended; each fact is taken as if its
  * event had just come. So what lost events left undone is done, and what is done stays as it is.
  * A provider that fails does not keep the others from being looked at; its report says why. Safe
  * to repeat, and to run beside anything else.
