@@ -9,7 +9,7 @@ COPY scripts/build-if-stale.mjs ./scripts/
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
-RUN npm run build && chmod +x dist/cli.js
+RUN npm run build
 
 # What runs: no development tools. The optional package is the embedded PostgreSQL.
 FROM base AS dependencies

@@ -4,7 +4,7 @@
  * Does nothing where there is nothing to compile with, as in the image's production install.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -32,4 +32,6 @@ if (existsSync(compiler) && existsSync(join(root, 'src'))) {
     mkdirSync(join(root, 'dist'), { recursive: true })
     writeFileSync(stamp, '')
   }
+  // npm sees to that of what it installs, and of this package now and then only
+  chmodSync(join(root, 'dist', 'cli.js'), 0o755)
 }
