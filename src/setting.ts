@@ -46,5 +46,10 @@ export const flag = () =>
 
 const isYes = (text: string): boolean => text === 'true' || text === '1'
 
+export const httpUrl = () =>
+  z.string().refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
+    error: 'must be a URL that begins with http:// or https://',
+  })
+
 export const oneOf = <const T extends readonly string[]>(values: T) =>
   z.enum(values, { error: `must be one of ${values.join(', ')}` })

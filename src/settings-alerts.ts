@@ -1,18 +1,11 @@
-import { z } from 'zod'
-import { decimal, setting, whole } from './setting.js'
+import { decimal, httpUrl, setting, whole } from './setting.js'
 import { THRESHOLDS } from './thresholds.js'
 
 const HOUR_SECONDS = 3_600
 
-const webhookUrl = z
-  .string()
-  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
-    error: 'must be a URL that begins with http:// or https://',
-  })
-
 /** From where on an alert fires, and where that is told. */
 export const ALERT_SETTINGS = {
-  ALERT_WEBHOOK_URL: setting(webhookUrl.optional(), 'Where alerts are posted to as JSON', {
+  ALERT_WEBHOOK_URL: setting(httpUrl().optional(), 'Where alerts are posted to as JSON', {
     isSecret: true,
     otherwise: 'alerts are in the log and in /metrics only',
   }),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { flag, setting } from './setting.js'
+import { flag, httpUrl, setting } from './setting.js'
 
 /** Exactly as written: anything else, and nothing, leaves the feature as it is by default. */
 const exactly = (word: string) =>
@@ -7,12 +7,6 @@ const exactly = (word: string) =>
     .string()
     .optional()
     .transform((text) => text === word)
-
-const providerUrl = z
-  .string()
-  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
-    error: 'must be a URL that begins with http:// or https://',
-  })
 
 const secret = z.string().regex(/^[\x21-\x7e]{1,512}$/, {
   error: 'must be 1 to 512 visible ASCII characters',
@@ -41,7 +35,7 @@ export const PURCHASE_SETTINGS = {
     'The signing secret of the endpoint /v1/webhooks/stripe; two with a comma while it is rolled',
     { isSecret: true, otherwise: 'events of Stripe are refused' },
   ),
-  STRIPE_API_URL: setting(providerUrl.optional(), 'Where the API of Stripe is', {
+  STRIPE_API_URL: setting(httpUrl().optional(), 'Where the API of Stripe is', {
     otherwise: 'https://api.stripe.com',
   }),
   CREEM_API_KEY: setting(secret.optional(), 'Turns on Creem, with its webhook secret', {
@@ -53,7 +47,7 @@ export const PURCHASE_SETTINGS = {
     'The signing secret of the endpoint /v1/webhooks/creem; two with a comma while it is rolled',
     { isSecret: true, otherwise: 'events of Creem are refused' },
   ),
-  CREEM_API_URL: setting(providerUrl.optional(), 'Where the API of Creem is', {
+  CREEM_API_URL: setting(httpUrl().optional(), 'Where the API of Creem is', {
     otherwise: 'https://api.creem.io, or https://test-api.creem.io for a key of its test mode',
   }),
   DISPUTE_FREEZES_ACCOUNT: setting(

@@ -1,9 +1,8 @@
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/open.js'
 import { inTransaction, type Transaction } from '../db/transaction.js'
-import type { JsonObject } from '../ledger/model.js'
 import { noteEndpoints } from './endpoint-notes.js'
-import type { PlacedEvent } from './event.js'
+import type { EventRow, PlacedEvent } from './event.js'
 import type { Attempt } from './post.js'
 
 /** Longer than an attempt takes with its outcome: after it, another instance takes over. */
@@ -60,19 +59,12 @@ export const createDeliveries = ({ db, perEndpoint }: DeliveriesDeps): Deliverie
     }),
 })
 
-type ClaimedRow = {
+type ClaimedRow = EventRow & {
   readonly endpoint_id: string
   readonly url: string
   readonly secret: string
   readonly old_secret: string | null
   readonly attempts: number
-  readonly account_id: string
-  readonly id: string
-  readonly position: number
-  readonly account_seq: number
-  readonly type: string
-  readonly data: JsonObject
-  readonly created_ms: number
 }
 
 const claimedOf = (row: ClaimedRow): Claimed => ({

@@ -13,6 +13,17 @@ export type PlacedEvent = {
   readonly createdAtMs: number
 }
 
+/** The same as SQL gives it. */
+export type EventRow = {
+  readonly account_id: string
+  readonly id: string
+  readonly position: number
+  readonly account_seq: number
+  readonly type: string
+  readonly data: JsonObject
+  readonly created_ms: number
+}
+
 /** The event's id for everybody: the same in the feed and in every delivery. */
 export const publicIdOf = (accountId: string, eventId: string): string =>
   `evt_${digestOf('event', accountId, eventId).replaceAll('-', '')}`

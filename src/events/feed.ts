@@ -2,8 +2,7 @@ import { sql } from 'drizzle-orm'
 import type { Database } from '../db/open.js'
 import { AppError } from '../errors.js'
 import { isoOf } from '../http/schema.js'
-import type { JsonObject } from '../ledger/model.js'
-import { publicIdOf } from './event.js'
+import { type EventRow, publicIdOf } from './event.js'
 import type { FeedQuery, FeedView } from './schema.js'
 
 /** Of a filtered feed: one call looks through no more, and the caller goes on from there. */
@@ -51,16 +50,6 @@ type FeedRow = {
   /** The last position that was looked at. */
   readonly scanned: number
   readonly event: EventRow | null
-}
-
-type EventRow = {
-  readonly account_id: string
-  readonly id: string
-  readonly position: number
-  readonly account_seq: number
-  readonly type: string
-  readonly data: JsonObject
-  readonly created_ms: number
 }
 
 /**

@@ -4,7 +4,7 @@ import { addAllocations } from './allocation-store.js'
 import { keyOf, knownOf, type Link, linksOf, moveLinks } from './provider-store.js'
 import { dueOf, settle } from './settle.js'
 import { isOver, type Subscription, scheduleOf } from './standing.js'
-import { endNow, lockOrMake } from './subscription-store.js'
+import { endNow, freshSubscription, lockOrMake } from './subscription-store.js'
 
 export type News = {
   readonly accountId: string
@@ -22,7 +22,7 @@ export type News = {
 export async function credit(tx: Transaction, news: News): Promise<void> {
   const { accountId, planId, nowMs, isPaidNow } = news
   const link = { provider: news.link.provider, subscriptionId: news.link.subscriptionId }
-  const fresh = freshOf({ ...news, link }, planId)
+  const fresh = freshSubscription({ ...news, planId, link })
   const { subscription, isNew } = await lockOrMake(tx, fresh)
   const chosen = await choose(tx, accountId, nowMs)
   const isOwn = subscription.link === null && !isNew && !isOver(subscription, nowMs)
@@ -79,17 +79,3 @@ async function choose(
   )
   return candidates[0] ?? null
 }
-
-const freshOf = ({ accountId, link, nowMs }: News, planId: string): Subscription => ({
-  accountId,
-  planId,
-  nextPlan: null,
-  status: 'active',
-  link,
-  anchorMs: nowMs,
-  paidUntilMs: null,
-  endsAtMs: null,
-  nextMs: null,
-  createdAtMs: nowMs,
-  updatedAtMs: nowMs,
-})

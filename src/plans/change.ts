@@ -8,7 +8,13 @@ import { riseTo } from './rules.js'
 import { dueOf, settle } from './settle.js'
 import { isOver, type Subscription } from './standing.js'
 import type { SubscriptionBody } from './subscription-schema.js'
-import { lock, lockOrMake, readSubscription, save } from './subscription-store.js'
+import {
+  freshSubscription,
+  lock,
+  lockOrMake,
+  readSubscription,
+  save,
+} from './subscription-store.js'
 
 export type Asked = {
   readonly accountId: string
@@ -25,7 +31,7 @@ export async function subscribe(tx: Transaction, asked: Asked): Promise<Subscrip
   const { accountId, plan, body, nowMs } = asked
   const link = linkOf(body)
   if (link !== null) await claim(tx, link, asked)
-  const fresh = freshOf(accountId, plan.id, link, nowMs)
+  const fresh = freshSubscription({ accountId, planId: plan.id, link, nowMs })
   const { subscription: found, isNew } = await lockOrMake(tx, fresh)
   const isGoing = !isNew && !isOver(found, nowMs)
   if (!plan.active && !(isGoing && found.planId === plan.id)) {
@@ -70,25 +76,6 @@ const linkOf = ({ provider, providerSubscriptionId }: SubscriptionBody): Link | 
   typeof provider === 'string' && providerSubscriptionId !== undefined
     ? { provider, subscriptionId: providerSubscriptionId }
     : null
-
-const freshOf = (
-  accountId: string,
-  planId: string,
-  link: Link | null,
-  nowMs: number,
-): Subscription => ({
-  accountId,
-  planId,
-  nextPlan: null,
-  status: 'active',
-  link,
-  anchorMs: nowMs,
-  paidUntilMs: null,
-  endsAtMs: null,
-  nextMs: null,
-  createdAtMs: nowMs,
-  updatedAtMs: nowMs,
-})
 
 /** Makes a provider's subscription known as this account's. */
 async function claim(tx: Transaction, link: Link, { accountId, plan, nowMs }: Asked) {
@@ -162,7 +149,8 @@ async function takeOver(
     throw new AppError('provider_refused', message)
   }
   const isPaid = paidUntilMs !== null && paidUntilMs > nowMs
-  if (!isPaid) return settled(tx, { ...freshOf(accountId, plan.id, null, nowMs) }, nowMs)
+  if (!isPaid)
+    return settled(tx, freshSubscription({ accountId, planId: plan.id, link: null, nowMs }), nowMs)
   // the same periods go on, so that nothing is given twice
   const own = { ...found, link: null, paidUntilMs: null, endsAtMs: null, status: 'active' } as const
   return goOn(tx, own, asked)

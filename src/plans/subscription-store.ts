@@ -31,6 +31,28 @@ const rowsOf = async (on: NodePgDatabase, query: SQL): Promise<Subscription[]> =
   return rows.map(subscriptionOf)
 }
 
+/** One that begins now, of which nothing has been paid or given yet. */
+export const freshSubscription = ({
+  accountId,
+  planId,
+  link,
+  nowMs,
+}: Pick<Subscription, 'accountId' | 'planId' | 'link'> & {
+  readonly nowMs: number
+}): Subscription => ({
+  accountId,
+  planId,
+  nextPlan: null,
+  status: 'active',
+  link,
+  anchorMs: nowMs,
+  paidUntilMs: null,
+  endsAtMs: null,
+  nextMs: null,
+  createdAtMs: nowMs,
+  updatedAtMs: nowMs,
+})
+
 /** The subscription of an account; null: it has none. */
 export async function readSubscription(
   on: NodePgDatabase,

@@ -122,7 +122,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   'close-with-grace': ['server'],
   'drizzle-orm': ['alerts', 'db', 'http', 'jobs', 'ledger', ...FEATURES],
   zod: [
-    ...['setting', 'settings', 'settings-alerts', 'settings-limits', 'settings-redis', 'http'],
+    ...['setting', 'settings', 'settings-limits', 'settings-redis', 'http'],
     ...['settings-purchases', ...FEATURES],
   ],
 }
